@@ -1,0 +1,137 @@
+"""The command line. Commands are loaded when they are called, so that ``patchctl --help`` stays fast."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from patchctl import __version__
+from patchctl.errors import Code, InvalidError
+
+COMMANDS = {
+    "init": "start a workspace: folders, an example stack",
+    "lint": "find what is wrong with manifests, pages and patches",
+    "lock": "resolve a stack and write its lock",
+    "check": "judge every patch of a stack in memory, one row each",
+    "apply": "apply a stack in a worktree you can open",
+    "build": "apply, configure, compile, install, smoke",
+    "run": "run something with what was built",
+    "smoke": "run the tests on binaries already built",
+    "doctor": "what this machine can build, and how to get what is missing",
+    "cache": "what the cache holds, and how to free it",
+}
+
+
+class Commands(click.Group):
+    """Finds a command by importing ``patchctl.cli.<name>`` only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in the order of a working day."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return the command, or None when there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"patchctl.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest the nearest command for a mistyped one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from patchctl.errors import closest
+
+            raise click.UsageError(f"there is no command {args[0]!r}{closest(args[0], list(COMMANDS))}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands from the table, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="patchctl")
+def cli() -> None:
+    """Keep a stack of patches alive on a fast upstream.
+
+    \b
+    patchctl init                       a workspace with a stack to try
+    patchctl build stacks/demo.yaml     apply, build and test it
+    """
+
+
+def main() -> None:
+    """Run the command line; every failure becomes one clear message and the exit code of its kind."""
+    sys.exit(run_words(sys.argv[1:]))
+
+
+def run_words(words: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        # Without standalone mode click returns the exit code a command asked for.
+        code = cli.main(args=words, prog_name="patchctl", standalone_mode=False)
+    except BaseException as error:  # noqa: BLE001 - the one place that turns failures into words
+        return _explain(error, as_json=_wants_json(words))
+    return code if isinstance(code, int) else Code.OK
+
+
+def _wants_json(words: list[str]) -> bool:
+    return "--json" in words[: words.index("--") if "--" in words else None]
+
+
+def _explain(error: BaseException, *, as_json: bool) -> int:
+    """Show what went wrong, in one line where one is enough, and return the exit code of its kind."""
+    code, words = _words(error)
+    if words and as_json:
+        click.echo(_object(error, code, words.removeprefix("error: ")))
+    if words:
+        click.echo(words, err=True)
+    return code
+
+
+def _object(error: BaseException, code: int, words: str) -> str:
+    import json
+
+    message = error.format_message() if isinstance(error, click.ClickException) else words
+    problems = [vars(problem) for problem in error.problems] if isinstance(error, InvalidError) else []
+    found = {"code": int(code), "message": message, "problems": problems}
+    return json.dumps({"schema_version": 1, "error": found}, indent=2, ensure_ascii=False)
+
+
+def _words(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return Code.INTERRUPTED, "interrupted; the same command goes on where this one stopped"
+    if isinstance(error, click.UsageError):
+        usage = f"{error.ctx.get_usage()}\n" if error.ctx else ""
+        return Code.USAGE, f"{usage}error: {error.format_message()}"
+    if isinstance(error, click.ClickException):
+        return error.exit_code, f"error: {error.message}"
+    if isinstance(error, BrokenPipeError):
+        # Nobody listens any more; Python would complain once again when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Code.OK, ""
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        return Code.ENVIRONMENT, f"error: {error.strerror or error}{where}"
+    return Code.UNEXPECTED, f"error: unexpected: {error!r}; the details are in {_crash_log(error)}"
+
+
+def _crash_log(error: BaseException) -> str:
+    import platform
+    import tempfile
+    import traceback
+    from pathlib import Path
+
+    details = "".join(traceback.format_exception(error))
+    text = f"patchctl {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n{details}"
+    handle, name = tempfile.mkstemp(prefix="patchctl-crash-", suffix=".log")
+    with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123 - the handle mkstemp opened
+        file.write(text)
+    return str(Path(name))

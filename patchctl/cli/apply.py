@@ -1,0 +1,97 @@
+"""``patchctl apply``: the stack in a worktree a person can open, stopping at each conflict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from patchctl.cli.common import App, command, stack_argument
+from patchctl.errors import Code, PatchctlError
+from patchctl.ledger import digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from patchctl.series.session import Session, Stop
+    from patchctl.series.worktree import Worktree
+
+GO_ON = ("resume", "skip", "abort")
+
+
+@command("apply")
+@stack_argument
+@click.option("--onto", metavar="REF", help="Apply onto this commit of upstream instead: 40 digits, bN, branch, tag.")
+@click.option("--continue", "action", flag_value="resume", help="Go on: the conflict in the worktree is solved.")
+@click.option("--skip", "action", flag_value="skip", help="Go on without the patch at hand and those that need it.")
+@click.option("--abort", "action", flag_value="abort", help="Remove the worktree.")
+def apply(app: App, *, name: str, onto: str | None, action: str | None) -> int:
+    """Apply STACK in a worktree. What you solve there is written as a new revision and remembered.
+
+    \b
+    patchctl apply stacks/b9187.yaml
+    patchctl apply stacks/b9187.yaml --continue
+    """
+    from patchctl.files import locked
+
+    stack = app.stack(name)
+    folder = app.workspace.root / "work" / stack.stack.release
+    lock = app.cache / "locks" / f"{digest(str(folder))[:16]}.lock"
+    with locked(lock, f"the worktree of {stack.stack.release}"):
+        return _apply(app, name, onto, action)
+
+
+def _apply(app: App, name: str, onto: str | None, action: str | None) -> int:
+    from patchctl.series.resolve import load_patches
+    from patchctl.series.sequence import Series
+    from patchctl.series.session import Session, open_base
+    from patchctl.series.worktree import Worktree
+
+    stack = app.stack(name)
+    store = app.store(stack)
+    worktree = Worktree(app.workspace.root / "work" / stack.stack.release, store)
+    if action in GO_ON:
+        if onto:
+            raise PatchctlError(Code.USAGE, "--onto belongs to the start of an apply")
+        if action == "abort":
+            return _abort(app, worktree)
+        base = open_base(worktree) or stack.stack.upstream.commit
+        patches = load_patches(app.workspace, stack, store, base)
+        session = Session(worktree, Series(store, patches, allow=stack.stack.policy.allow), stack.stack.release)
+        return _report(app, name, session, session.resume() if action == "resume" else session.skip())
+    store, series, resolved = app.resolve(stack, onto=onto)
+    if resolved.refused:
+        resolved.require_success(name)
+    session = Session(Worktree(worktree.folder, store), series, stack.stack.release)
+    stop, left_out = session.begin(resolved.base, list(resolved.steps))
+    if left_out:
+        named = ", ".join(sorted(left_out)[:3])
+        app.ui.warn(f"no copy of upstream has {len(left_out)} of its files; left out: {named}…")
+    return _report(app, name, session, stop)
+
+
+def _abort(app: App, worktree: Worktree) -> int:
+    """Needs neither upstream nor sound patches: whatever happened, it can be ended."""
+    worktree.remove()
+    app.ui.say("aborted; the worktree is gone")
+    app.ui.result({"aborted": True})
+    return Code.OK
+
+
+def _report(app: App, name: str, session: Session, stop: Stop | None) -> int:
+    where = app.workspace.shown(session.worktree.folder)
+    if stop is not None:
+        app.ui.say(f"{stop.patch} conflicts in {', '.join(stop.paths)}")
+        app.ui.say(f"solve it in {where}, then: patchctl apply {name} --continue   (or --skip, --abort)")
+        app.ui.result({"worktree": where, "stopped_at": stop.patch, "conflicts": list(stop.paths), "written": []})
+        return Code.CONFLICT
+    written = [app.workspace.shown(path) for path in _finish(app, session)]
+    for path in written:
+        app.ui.say(f"wrote {path}")
+    app.ui.say(f"applied in {where}")
+    app.ui.result({"worktree": where, "stopped_at": None, "conflicts": [], "written": written})
+    return Code.OK
+
+
+def _finish(app: App, session: Session) -> list[Path]:
+    return session.finish(app.workspace) if session.progress() is not None else []

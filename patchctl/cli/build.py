@@ -1,0 +1,346 @@
+"""``patchctl build``: from a manifest to binaries that run, and the proof that they do."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from patchctl.cli.common import App, command, patch_options, stack_argument
+from patchctl.cli.ui import outcome, seconds, table
+from patchctl.errors import Code, PatchctlError
+from patchctl.ledger import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from patchctl.build.progress import Progress
+    from patchctl.build.toolchain import Toolchain
+    from patchctl.build.variant import Built, Job
+    from patchctl.manifest.workspace import StackFile
+    from patchctl.series.resolve import Resolved
+    from patchctl.series.source import Source
+    from patchctl.smoke.plan import Case
+    from patchctl.smoke.result import Result
+    from patchctl.store import Store
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for."""
+
+    variants: tuple[str, ...]
+    targets: tuple[str, ...]
+    only: tuple[str, ...]
+    without: tuple[str, ...]
+    jobs: int | None
+    keep_going: bool
+    locked: bool
+    strict: bool
+
+    @property
+    def whole(self) -> bool:
+        """Return whether this is the release itself, not a part of its patches."""
+        return not self.only and not self.without
+
+
+@dataclass
+class Done:
+    """What became of each variant: built, skipped because this machine cannot, or failed."""
+
+    built: dict[str, Built] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, PatchctlError] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+
+    def __contains__(self, variant: str) -> bool:
+        """Return whether anything became of a variant."""
+        return variant in self.built or variant in self.skipped or variant in self.failed
+
+    def of(self, variant: str) -> list[Result]:
+        """Return the results of one variant's tests."""
+        return [result for result in self.results if result.variant == variant]
+
+
+@dataclass
+class Run:
+    """One build of one stack: what was asked for, what it is made from, what became of it."""
+
+    app: App
+    stack: StackFile
+    store: Store
+    source: Source
+    options: Options
+    done: Done = field(default_factory=Done)
+
+    @property
+    def slot(self) -> Path:
+        """Return the folder of the checkout and the build folders: one for each release of each workspace."""
+        stack = self.stack.stack
+        return self.app.cache / "build" / digest(stack.upstream.repo, str(self.app.workspace.root), stack.release)[:12]
+
+    @property
+    def logs(self) -> Path:
+        """Return the folder of the logs."""
+        return self.app.cache / "logs" / self.source.release / self.source.tree[:12]
+
+
+@command("build")
+@stack_argument
+@click.option("--variant", "variants", multiple=True, metavar="V", help="Build this variant only (repeatable).")
+@click.option("--target", "targets", multiple=True, metavar="T", help="Build this target only (repeatable).")
+@patch_options
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Compile this many files at once.")
+@click.option("-k", "--keep-going", is_flag=True, help="Compile what can be compiled after a failure.")
+@click.option("--locked", is_flag=True, help="Fail (exit 3) instead of renewing the lock.")
+@click.option("--strict", is_flag=True, help="Exit 10 when a variant is not proven.")
+def build(app: App, *, name: str, **words: Any) -> int:
+    """Apply STACK, configure, compile, install and test it; prints where the binaries are.
+
+    \b
+    patchctl build stacks/demo.yaml
+    patchctl build stacks/b9187.yaml --variant cpu
+    """
+    options = Options(**words)
+    stack = app.stack(name)
+    variants = _variants(stack, options)
+    store, _, resolved = app.resolve(stack, only=options.only, without=options.without)
+    resolved.require_success(name)
+    if options.whole:
+        _follow_lock(app, stack, store, resolved, locked=options.locked)
+    source = resolved.source(store, stack.stack.upstream.repo, _label(stack.stack.release, options))
+    cases = _cases(app, stack, resolved, options)
+    run = Run(app, stack, store, source, options)
+    _build(run, variants)
+    _smoke(run, cases)
+    if options.whole and not options.targets and run.done.built:
+        _record(run)
+    _show(run)
+    app.ui.result(_object(run))
+    return _code(run)
+
+
+def _variants(stack: StackFile, options: Options) -> list[str]:
+    known = list(stack.stack.build.variants)
+    for variant in options.variants:
+        if variant not in known:
+            from patchctl.errors import closest
+
+            near = closest(variant, known) or f"; it has {', '.join(known)}"
+            raise PatchctlError(Code.USAGE, f"{stack.stack.release} has no variant {variant!r}{near}")
+    return [variant for variant in known if variant in options.variants] if options.variants else known
+
+
+def _label(release: str, options: Options) -> str:
+    """Return the name of what is built: the release, or the release with the part of its patches asked for."""
+    words = [f"only-{'+'.join(options.only)}"] if options.only else []
+    words += [f"without-{'+'.join(options.without)}"] if options.without else []
+    label = "-".join([release, *words])
+    return label if len(label) <= 80 else f"{release}-{digest(words)[:12]}"
+
+
+def _follow_lock(app: App, stack: StackFile, store: Store, resolved: Resolved, *, locked: bool) -> None:
+    """Hold the result to the lock; renew a lock that no longer describes the stack, unless ``locked``."""
+    from patchctl.manifest.lockfile import lock_path, read_lock, write_lock
+    from patchctl.series.resolve import check_lock, why_stale
+
+    shown = app.workspace.shown(stack.path)
+    lock = read_lock(stack.path, app.workspace.shown(lock_path(stack.path)))
+    stale = "it has none" if lock is None else why_stale(lock, resolved.base, resolved.patches)
+    if lock is not None and stale is None:
+        check_lock(lock, resolved, store, shown)
+        return
+    if locked:
+        hint = f"renew it: patchctl lock {shown}"
+        raise PatchctlError(Code.INVALID, f"the lock of {shown} is out of date: {stale}; {hint}")
+    write_lock(stack.path, resolved.lock(store))
+    app.ui.note(f"locked {shown}" if lock is None else f"locked {shown} again: {stale}")
+
+
+def _cases(app: App, stack: StackFile, resolved: Resolved, options: Options) -> list[Case]:
+    from patchctl.smoke.plan import stack_cases
+
+    return stack_cases(app.workspace, stack, None if options.whole else [patch.id for patch in resolved.patches])
+
+
+def _build(run: Run, variants: list[str]) -> None:
+    from patchctl.build.cuda import unavailable
+    from patchctl.build.toolchain import find_toolchain
+    from patchctl.build.variant import find_built
+
+    toolchain = find_toolchain(run.app.ledger)
+    todo = []
+    for job in (_job(run, variant, toolchain) for variant in variants):
+        ready = find_built(job, run.app.ledger)
+        why = unavailable(job.variant, job.settings, toolchain) if ready is None else None
+        if ready is not None:
+            run.done.built[job.variant] = ready
+        elif why is not None:
+            run.done.skipped[job.variant] = why
+        else:
+            todo.append(job)
+    if todo:
+        _build_jobs(run, todo)
+    if not run.done.built and not run.done.failed:
+        why = "".join(f"\n  {variant}: {why}" for variant, why in run.done.skipped.items())
+        raise PatchctlError(Code.ENVIRONMENT, f"no variant can be built here; patchctl doctor says more{why}")
+
+
+def _job(run: Run, variant: str, toolchain: Toolchain) -> Job:
+    from patchctl.build.variant import Job
+
+    return Job(
+        source=run.source,
+        build=run.stack.stack.build,
+        variant=variant,
+        slot=run.slot,
+        out=run.app.workspace.out_folder,
+        logs=run.logs,
+        toolchain=toolchain,
+        targets=run.options.targets,
+        jobs=run.options.jobs,
+        keep_going=run.options.keep_going,
+    )
+
+
+def _build_jobs(run: Run, todo: list[Job]) -> None:
+    from patchctl.files import locked
+
+    with locked(run.slot.with_suffix(".lock"), f"the build of {run.source.release}"):
+        _check_out(run)
+        for job in todo:
+            _build_job(run, job)
+
+
+def _build_job(run: Run, job: Job) -> None:
+    from patchctl.build.variant import build_variant
+
+    try:
+        with _progress(run.app, job) as watch:
+            run.done.built[job.variant] = build_variant(job, run.app.ledger, watch)
+    except PatchctlError as error:
+        run.done.failed[job.variant] = error
+
+
+def _check_out(run: Run) -> None:
+    from patchctl.series.checkout import materialise
+
+    app, source = run.app, run.source
+    with app.ui.progress(f"{source.release}: sources") as show:
+        moved = materialise(run.store, source.tree, run.slot / "src", lambda at, of: show(f"{at} of {of} files"))
+    needed = sorted(set(moved.left_out) & set(source.touched))
+    if needed:
+        raise PatchctlError(Code.ENVIRONMENT, f"no copy of upstream has {', '.join(needed)}, which a patch touches")
+    if moved.left_out:
+        named = ", ".join(moved.left_out[:3]) + ("…" if len(moved.left_out) > 3 else "")
+        app.ui.warn(f"no copy of upstream has {len(moved.left_out)} of its files; left out: {named}")
+    for path in moved.aside:
+        app.ui.warn(f"a file that is not part of the stack was in the sources; moved to {path}")
+
+
+@contextlib.contextmanager
+def _progress(app: App, job: Job) -> Iterator[Callable[[Progress], None]]:
+    with app.ui.progress(f"{job.source.release} {job.variant}") as show:
+
+        def watch(progress: Progress) -> None:
+            count = f"  {progress.done}/{progress.total}" if progress.total else ""
+            left = f"  {seconds(progress.eta)} left" if progress.eta is not None else ""
+            show(f"{progress.step}{count}{left}")
+
+        yield watch
+
+
+def _smoke(run: Run, cases: list[Case]) -> None:
+    from patchctl.smoke.install import read_install
+    from patchctl.smoke.runner import run_tests
+
+    shown = run.app.workspace.shown(run.stack.path)
+    for variant, built in run.done.built.items():
+        install = read_install(built.path, f"patchctl build {shown} --variant {variant}")
+        with run.app.ui.progress(f"{run.source.release} {variant}: tests") as show:
+            run.done.results += run_tests(
+                cases,
+                install,
+                logs=run.logs / f"{variant}.tests",
+                ledger=run.app.ledger,
+                tell=lambda result: show(result.test),
+            )
+
+
+def _record(run: Run) -> None:
+    from patchctl.report.evidence import evidence_path, record
+
+    infos = {name: built.info for name, built in run.done.built.items()}
+    if record(run.stack.path, run.source, infos, run.done.results):
+        run.app.ui.detail(f"wrote {run.app.workspace.shown(evidence_path(run.stack.path))}")
+
+
+def _show(run: Run) -> None:
+    ui, source, done = run.app.ui, run.source, run.done
+    count = len(source.patches)
+    ui.say(f"{source.release}  {source.identity}  {count} patch{'' if count == 1 else 'es'} on b{source.build_number}")
+    variants = [variant for variant in run.stack.stack.build.variants if variant in run.done]
+    for line in table([_row(run, variant) for variant in variants]):
+        ui.say(line)
+    for result in done.results:
+        if result.result in {"fail", "error"} or result.attention:
+            ui.say(f"{outcome(result.result)}  {result.variant}  {result.test}: {result.detail}\n  log: {result.log}")
+    for variant, error in done.failed.items():
+        ui.note(f"error: {variant}: {error.message}")
+
+
+def _row(run: Run, variant: str) -> list[str]:
+    from patchctl.smoke.result import proven, why_unproven
+
+    done = run.done
+    if variant in done.skipped:
+        return [variant, "skipped", done.skipped[variant]]
+    if variant in done.failed:
+        return [variant, outcome("fail"), "see below"]
+    built, mine = done.built[variant], done.of(variant)
+    spent = f"built in {seconds(sum(built.info['durations'].values()))}" if built.fresh else "up to date"
+    proof = f"{len(mine)} tests passed" if proven(mine) else f"unproven: {why_unproven(mine)}"
+    return [variant, spent, proof, run.app.workspace.shown(built.path)]
+
+
+def _object(run: Run) -> dict[str, Any]:
+    from patchctl.smoke.result import proven
+
+    source, done = run.source, run.done
+    built = {
+        name: {"state": "built" if it.fresh else "up to date", "path": str(it.path), **_brief(it)}
+        for name, it in done.built.items()
+    }
+    skipped = {name: {"state": "skipped", "why": why} for name, why in done.skipped.items()}
+    failed = {name: {"state": "failed", "why": error.message} for name, error in done.failed.items()}
+    return {
+        "stack": source.release,
+        "identity": source.identity,
+        "base": {"commit": source.base, "build": source.build_number},
+        "result": {"commit": source.commit, "tree": source.tree},
+        "variants": {**built, **skipped, **failed},
+        "results": [vars(result) for result in done.results],
+        "proven": {name: proven(done.of(name)) for name in done.built},
+    }
+
+
+def _brief(built: Built) -> dict[str, Any]:
+    return {name: built.info[name] for name in ("build_key", "architectures", "durations")}
+
+
+def _code(run: Run) -> int:
+    from patchctl.smoke.result import exit_code, proven
+
+    done = run.done
+    if done.failed:
+        return next(iter(done.failed.values())).exit_code
+    tested = exit_code(done.results)
+    if tested:
+        return tested
+    if run.options.strict and (done.skipped or not all(proven(done.of(name)) for name in done.built)):
+        return Code.ATTENTION
+    asked_but_skipped = set(run.options.variants) & set(done.skipped)
+    return Code.ENVIRONMENT if asked_but_skipped else Code.OK

@@ -1,0 +1,85 @@
+"""``patchctl cache``: what lies in the cache folder, and how to free it; everything in it can be made again."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import click
+
+from patchctl.cli.common import App, command
+from patchctl.cli.ui import table
+from patchctl.errors import Code, PatchctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PARTS = {"store": "upstream's objects", "build": "sources and build folders", "logs": "logs of builds and tests"}
+
+
+@command("cache")
+@click.option(
+    "--free", "parts", multiple=True, type=click.Choice([*PARTS, "all"]), help="Remove this part (repeatable)."
+)
+def cache(app: App, *, parts: tuple[str, ...]) -> int:
+    """Show what the cache holds, or free a part of it. Nothing in it is evidence: all can be made again.
+
+    \b
+    patchctl cache
+    patchctl cache --free build
+    """
+    wanted = list(PARTS) if "all" in parts else list(dict.fromkeys(parts))
+    freed = {part: _size(app.cache / part) for part in wanted}
+    busy = [name for part in wanted for name in _free(app.cache / part)]
+    if "all" in parts:
+        app.ledger.close()
+        (app.cache / "ledger.sqlite").unlink(missing_ok=True)
+    for part, size in freed.items():
+        app.ui.say(f"freed {part}: {_shown(size)}")
+    if not wanted:
+        sizes = {part: _size(app.cache / part) for part in PARTS}
+        app.ui.say(str(app.cache))
+        for line in table([[part, _shown(size), PARTS[part]] for part, size in sizes.items()]):
+            app.ui.say(line)
+        app.ui.result({"folder": str(app.cache), "bytes": sizes})
+        return Code.OK
+    app.ui.result({"folder": str(app.cache), "freed": freed, "in_use": busy})
+    if busy:
+        raise PatchctlError(Code.ENVIRONMENT, f"in use, so not freed: {', '.join(busy)}")
+    return Code.OK
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            yield path
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    total = 0
+    for path in _files(folder):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
+def _free(folder: Path) -> list[str]:
+    """Remove everything in a folder but what another patchctl works on; return the names of that."""
+    from patchctl.files import locked, remove_folder
+
+    busy = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.suffix in {".lock", ".owner"}:
+            continue
+        try:
+            with locked(path.with_suffix(".lock"), path.name):
+                remove_folder(path) if path.is_dir() else path.unlink(missing_ok=True)
+        except PatchctlError:
+            busy.append(path.name)
+    return busy
+
+
+def _shown(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

@@ -1,0 +1,105 @@
+"""Files that are never half-written, and folders that only one patchctl changes at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from patchctl.errors import Code, PatchctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def cache_folder() -> Path:
+    """Return the folder for everything that can be made again; ``PATCHCTL_CACHE`` overrides the platform's."""
+    override = os.environ.get("PATCHCTL_CACHE")
+    if override:
+        return Path(override).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("patchctl"))
+
+
+def package_data(name: str) -> Path:
+    """Return the path of shipped data: inside the installed package, or beside it in a source checkout."""
+    here = Path(__file__).parent
+    installed = here / "_data" / name
+    return installed if installed.exists() else here.parent / name
+
+
+@contextlib.contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn a full disk, a read-only folder and the like into exit code 9, naming the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        raise PatchctlError(Code.ENVIRONMENT, f"{error.strerror or error}{where}") from error
+
+
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write ``content`` so that other processes see the old file or the new one, never a part.
+
+    Raises PatchctlError (exit code 9) when the disk refuses; the old file is then untouched.
+    """
+    with disk_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            # mkstemp makes 0600 whatever the umask; files of a workspace are for everybody who may read the folder.
+            Path(name).chmod(mode)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder that patchctl made, by renaming first, so that a kill leaves no half-removed folder in place."""
+    if not path.exists():
+        return
+    doomed = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".gone"))
+    path.rename(doomed / path.name)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def replace_folder(made: Path, target: Path) -> None:
+    """Put the finished folder ``made`` in the place of ``target``; both are on one file system."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_folder(target)
+    made.rename(target)
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
+    """Hold the lock file ``path``; a second holder waits ``wait`` seconds, then fails with exit code 9 and the owner.
+
+    The lock belongs to the open file, so the system frees it when its owner dies in whatever way.
+    """
+    import filelock
+
+    with disk_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    owner = path.with_suffix(".owner")
+    lock = filelock.FileLock(path, timeout=wait)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        who = owner.read_text(encoding="utf-8").strip() if owner.exists() else "another patchctl"
+        raise PatchctlError(Code.ENVIRONMENT, f"{what} is in use by {who}; wait for it or stop it") from error
+    try:
+        with disk_errors():
+            owner.write_text(f"process {os.getpid()} on {os.uname().nodename}\n", encoding="utf-8")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()

@@ -1,0 +1,175 @@
+"""From a manifest to patches, from patches to a lock and a source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from patchctl.errors import Code, InvalidError, PatchctlError, Problem
+from patchctl.git import GitError
+from patchctl.ledger import digest
+from patchctl.manifest.model import Lock, LockedBase, LockedPatch, LockedResult
+from patchctl.series.judge import touched
+from patchctl.series.patch import Patch
+from patchctl.series.source import AppliedPatch, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from patchctl.manifest.workspace import StackFile, Workspace
+    from patchctl.series.sequence import Step
+    from patchctl.store import Store
+
+# Each flag of the one way patches are written: no commit id, no dates of today, full ids, no version of git, nothing
+# that depends on the width of a terminal or on somebody's configuration.
+EXPORT = (
+    "format-patch", "-1", "--stdout", "--zero-commit", "--full-index", "--no-signature", "--no-stat", "--binary",
+    "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", "--diff-algorithm=myers", "--no-attach",
+    "--no-thread", "--no-cover-letter", "--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--subject-prefix=PATCH",
+)  # fmt: skip
+
+
+def load_patches(workspace: Workspace, stack: StackFile, store: Store, base: str) -> list[Patch]:
+    """Return the patches of a stack, each with the revision that the rule picks for the commit ``base``.
+
+    Raises InvalidError with every problem of every page, PatchctlError when upstream is needed and cannot be had.
+    """
+    build: int | None = None
+    found: list[Patch] = []
+    problems: list[Problem] = []
+    for at, patch_id in enumerate(stack.stack.patches):
+        try:
+            page = workspace.load_page(patch_id).page
+            requires = tuple(page.requires)
+            if page.from_ is not None:
+                content = commit_as_patch(store, page.from_.commit)
+                found.append(Patch(patch_id, None, f"{patch_id} ({page.from_.commit[:9]})", content, requires))
+                continue
+            build = store.build_number(base) if build is None else build
+            file = workspace.pick_revision(patch_id, build)
+            found.append(Patch(patch_id, file.name, workspace.shown(file), file.read_bytes(), requires))
+        except InvalidError as error:
+            problems += error.problems
+        except PatchctlError as error:
+            if error.exit_code != Code.INVALID:
+                raise
+            problems.append(stack.document.problem(("patches", at), error.message))
+    if problems:
+        raise InvalidError(problems)
+    return found
+
+
+def commit_as_patch(store: Store, commit: str) -> bytes:
+    """Return a commit of upstream as a revision, made on its parent; the same bytes everywhere.
+
+    Raises PatchctlError (exit code 3) for a merge, a commit without parent, or one upstream does not have.
+    """
+    key = digest("reference", 1, commit)
+    kept: str | None = store.ledger.get("reference", key)
+    if kept is None:
+        store.ensure_commit(commit)
+        parents = store.repo.parents_of(commit)
+        if len(parents) != 1:
+            raise PatchctlError(Code.INVALID, f"{commit} has {len(parents)} parents; only a commit with one is a patch")
+        raw = store.repo.run("diff-tree", "-r", "--raw", "--no-abbrev", "--no-renames", parents[0], commit).text()
+        oids = {oid for line in raw.splitlines() for oid in line.split()[2:4] if set(oid) != {"0"}}
+        lacking = store.ensure_blobs(oids)
+        try:
+            mail = store.repo.run(*EXPORT, f"--base={parents[0]}", commit).stdout
+        except GitError as error:
+            if lacking:
+                raise PatchctlError(Code.ENVIRONMENT, f"{commit} needs objects no copy has: {lacking[0]}") from error
+            raise
+        kept = mail.decode("utf-8", "surrogateescape")
+        store.ledger.put("reference", key, kept)
+    return kept.encode("utf-8", "surrogateescape")
+
+
+def patch_ids(store: Store, patches: Sequence[Patch]) -> list[str]:
+    """Return each patch's stable patch-id; asks git once for those not asked before."""
+    kept = store.ledger.get_many("patch-id", [patch.sha256 for patch in patches])
+    unknown = [patch for patch in patches if patch.sha256 not in kept]
+    if unknown:
+        made = dict(zip((p.sha256 for p in unknown), store.repo.patch_ids([p.content for p in unknown]), strict=True))
+        store.ledger.put_many("patch-id", made)
+        kept |= made
+    return [kept[patch.sha256] for patch in patches]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A stack applied: its patches, what became of each, and the base they stand on."""
+
+    base: str
+    build: int
+    patches: tuple[Patch, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def refused(self) -> list[str]:
+        """Return what the tree policy refuses, as sentences."""
+        return [sentence for step in self.steps for sentence in step.refused]
+
+    @property
+    def failed(self) -> list[str]:
+        """Return the ids of the patches that are not in the resulting tree though they should be."""
+        return [patch.id for patch, step in zip(self.patches, self.steps, strict=True) if step.outcome.failed]
+
+    def result(self, store: Store) -> tuple[str, str]:
+        """Return the resulting commit and tree."""
+        last = self.steps[-1] if self.steps else None
+        return (last.commit, last.tree) if last else (self.base, store.tree_of(self.base))
+
+    def require_success(self, stack: str) -> None:
+        """Raise PatchctlError when the policy refuses something (exit code 8) or a patch did not apply (4)."""
+        if self.refused:
+            named = "".join(f"\n  {sentence}" for sentence in self.refused)
+            raise PatchctlError(Code.POLICY, f"the tree policy refuses{named}")
+        if self.failed:
+            count = f"{len(self.failed)} of {len(self.patches)} patches do not apply: {', '.join(self.failed)}"
+            hint = f"see why: patchctl check {stack}; solve: patchctl apply {stack}"
+            raise PatchctlError(Code.CONFLICT, f"{count}\n{hint}")
+
+    def source(self, store: Store, repo_url: str, release: str) -> Source:
+        """Return what the build takes."""
+        commit, tree = self.result(store)
+        applied = tuple(
+            AppliedPatch(patch.id, patch.file, patch.sha256, step.outcome.value)
+            for patch, step in zip(self.patches, self.steps, strict=True)
+        )
+        changed = tuple(touched(self.patches))
+        return Source(repo_url, self.base, self.build, commit, tree, release, applied, changed)
+
+    def lock(self, store: Store) -> Lock:
+        """Return the lock of this result."""
+        commit, tree = self.result(store)
+        locked = [
+            LockedPatch(id=p.id, revision=p.file, sha256=p.sha256, patch_id=patch_id,
+                        commit=step.commit if step.outcome.applied else None)
+            for p, step, patch_id in zip(self.patches, self.steps, patch_ids(store, self.patches), strict=True)
+        ]  # fmt: skip
+        base = LockedBase(commit=self.base, build=self.build, tree=store.tree_of(self.base))
+        return Lock(schema_version=1, base=base, patches=locked, result=LockedResult(commit=commit, tree=tree))
+
+
+def why_stale(lock: Lock, base: str, patches: Sequence[Patch]) -> str | None:
+    """Return in which way a lock no longer describes the stack, or None when it does."""
+    if lock.base.commit != base:
+        return f"the base moved from {lock.base.commit[:9]} to {base[:9]}"
+    old = {patch.id: (patch.revision, patch.sha256) for patch in lock.patches}
+    new = {patch.id: (patch.file, patch.sha256) for patch in patches}
+    changed = [patch_id for patch_id in {**old, **new} if old.get(patch_id) != new.get(patch_id)]
+    if changed:
+        return f"changed since: {', '.join(changed)}"
+    return None if list(old) == list(new) else "the order of the patches changed"
+
+
+def check_lock(lock: Lock, resolved: Resolved, store: Store, stack: str) -> None:
+    """Raise PatchctlError (exit code 3) when the same inputs gave another tree than the lock says."""
+    commit, tree = resolved.result(store)
+    if (commit, tree) != (lock.result.commit, lock.result.tree):
+        raise PatchctlError(
+            Code.INVALID,
+            f"{stack}: the tree is {tree[:9]}, but its lock says {lock.result.tree[:9]} for the same patches; "
+            "another git merged differently, or the lock was edited",
+        )

@@ -1,0 +1,224 @@
+"""Apply an ordered list of patches to a base, in memory; every patch is judged, and an unchanged prefix is free.
+
+Each step's key is made of the base and of all patches up to it, so what was judged once is read from the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from patchctl.errors import Code, PatchctlError
+from patchctl.git import OID, MissingObjectError
+from patchctl.ledger import digest
+from patchctl.series.judge import GITLINK, Judge, Judged, Outcome
+from patchctl.series.patch import Patch, closure
+from patchctl.series.policy import Refusal, outside, refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from patchctl.store import Store
+
+RECIPE = 2  # raise it when the same input would be judged or committed differently
+
+
+@dataclass(frozen=True)
+class Step:
+    """One patch applied (or not): outcome, the commit and tree after it, conflicting paths, detail, policy refusals.
+
+    ``sight`` is empty, or which patches were in sight when the files the patch was made on could not be had: with
+    others in sight it may be judged better.
+    """
+
+    outcome: Outcome
+    commit: str
+    tree: str
+    conflicts: tuple[str, ...] = ()
+    detail: str = ""
+    refused: tuple[str, ...] = ()
+    sight: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Return the step as plain data for the ledger."""
+        return {**self.__dict__, "outcome": self.outcome.value}
+
+    @staticmethod
+    def of(record: dict[str, Any]) -> Step:
+        """Return the step that ``record`` made of it."""
+        conflicts, refused = tuple(record["conflicts"]), tuple(record["refused"])
+        outcome = Outcome(record["outcome"])
+        return Step(outcome, record["commit"], record["tree"], conflicts, record["detail"], refused, record["sight"])
+
+
+class Series:
+    """Applies patches of one ``stack``, some or all; ``allow`` are the paths its policy means."""
+
+    def __init__(
+        self,
+        store: Store,
+        stack: Sequence[Patch],
+        *,
+        allow: Sequence[str] = (),
+        progress: Callable[[int, int], None] = lambda _done, _all: None,
+    ) -> None:
+        self.store = store
+        self.stack = tuple(stack)
+        self.allow = tuple(allow)
+        self.progress = progress
+        self._sight = digest([patch.sha256 for patch in stack])
+        self._judge = Judge(store.repo, self._bring)
+        self._rebuilt: set[str] = set()
+        self._prepared: set[str] = set()
+
+    def sequence(self, base: str, patches: Sequence[Patch]) -> list[Step]:
+        """Return what became of each patch, applied in order onto the commit ``base``.
+
+        Raises PatchctlError when upstream or an object that is needed cannot be had, InvalidError for a revision that
+        contradicts itself.
+        """
+        keys = self._keys(base, patches)
+        known = self._known(base, keys)
+        return known if len(known) == len(patches) else self._continue(base, patches, keys, known)
+
+    def on_top(self, patch: Patch, commit: str, base: str) -> Step:
+        """Return what becomes of one patch on ``commit``, which holds on ``base`` all that the patch requires."""
+        tree = self.store.repo.tree_of(commit)
+        self._prepare(tree, [patch])
+        return self._step(patch, commit, tree, base, set())
+
+    def alone(self, base: str, patches: Sequence[Patch]) -> list[Step]:
+        """Return what becomes of each patch with nothing under it but what it requires."""
+        return [self.sequence(base, closure([patch.id], patches))[-1] for patch in patches]
+
+    def _keys(self, base: str, patches: Sequence[Patch]) -> list[str]:
+        key = digest("series", RECIPE, self.store.birth, base, self.allow)
+        keys = []
+        for patch in patches:
+            key = digest(key, patch.id, patch.sha256, patch.requires)
+            keys.append(key)
+        return keys
+
+    def _known(self, base: str, keys: Sequence[str]) -> list[Step]:
+        """Return the steps judged before, up to the first that was not, or that others in sight could change."""
+        kept = self.store.ledger.get_many("step", keys)
+        known: list[Step] = []
+        before = base
+        for key in keys:
+            record = kept.get(key)
+            if record is None or record["before"] != before or record["sight"] not in {"", self._sight}:
+                break
+            known.append(Step.of(record))
+            before = known[-1].commit
+        return known
+
+    def _keep(self, base: str, keys: Sequence[str], steps: Sequence[Step]) -> None:
+        before = [base, *(step.commit for step in steps)]
+        records = {key: {**step.record(), "before": at} for key, step, at in zip(keys, steps, before, strict=False)}
+        self.store.ledger.put_many("step", records)
+
+    def _continue(self, base: str, patches: Sequence[Patch], keys: Sequence[str], known: list[Step]) -> list[Step]:
+        tree = self.store.tree_of(base)
+        self._prepare(tree, patches)
+        steps = list(known)
+        failed = {patch.id for patch, step in zip(patches, known, strict=False) if step.outcome.failed}
+        try:
+            for patch in patches[len(known) :]:
+                before = (steps[-1].commit, steps[-1].tree) if steps else (base, tree)
+                steps.append(self._step(patch, *before, base, failed))
+                if steps[-1].outcome.failed:
+                    failed.add(patch.id)
+                self.progress(len(steps), len(patches))
+        finally:
+            self._keep(base, keys, steps)
+        return steps
+
+    def _step(self, patch: Patch, commit: str, tree: str, base: str, failed: set[str]) -> Step:
+        found = refusals(patch.id, patch.revision, self.allow)
+        refused = tuple(map(str, found))
+        if failed.intersection(patch.requires):
+            missing = ", ".join(name for name in patch.requires if name in failed)
+            return Step(Outcome.BLOCKED, commit, tree, detail=f"needs {missing}", refused=refused)
+        escaping = tuple(path for path in patch.revision.paths if outside(path))
+        if escaping:
+            return Step(Outcome.CONFLICT, commit, tree, escaping, "its paths leave the tree", refused)
+        judged = self._judged(patch, tree)
+        if judged.outcome.applied:
+            commit = self.commit(patch, judged.tree, commit, base)
+        refused = tuple(str(refusal) for refusal in found if not self._stood(refusal, tree, judged))
+        sight = self._sight if judged.blind else ""
+        return Step(judged.outcome, commit, judged.tree, judged.conflicts, judged.detail, refused, sight)
+
+    def _stood(self, refusal: Refusal, tree: str, judged: Judged) -> bool:
+        """Return whether what is refused stood there before, so that the stack does not bring it."""
+        if judged.outcome.failed:
+            return False
+        before, after = (self._judge.trees.entry(one, refusal.path) for one in (tree, judged.tree))
+        return before is not None and before == after
+
+    def _judged(self, patch: Patch, tree: str) -> Judged:
+        try:
+            return self._judge.judge(patch, tree)
+        except MissingObjectError as missing:
+            lacking = self.store.ensure_blobs([missing.oid])
+            if lacking:
+                raise MissingObjectError(missing.oid, f"needed by {patch.id}") from missing
+            return self._judge.judge(patch, tree)
+
+    def commit(self, patch: Patch, tree: str, parent: str, base: str) -> str:
+        """Write the commit of a patch: author and date its own (undated: the base's), the committer always the same."""
+        revision = patch.revision
+        when, zone = revision.date or _author_date(self.store.repo.read(base, "commit"))
+        lines = [
+            f"tree {tree}",
+            f"parent {parent}",
+            f"author {revision.author} <{revision.email}> {when} {zone}",
+            f"committer patchctl <patchctl@localhost> {when} {zone}",
+            "",
+            revision.message,
+        ]
+        text = "\n".join(lines).rstrip("\n") + "\n"
+        return self.store.repo.write("commit", text.encode("utf-8", "surrogateescape"))
+
+    # --- objects --------------------------------------------------------------------------------------------------
+
+    def _prepare(self, tree: str, patches: Iterable[Patch]) -> None:
+        """Bring all blobs of ``tree`` that the patches touch, in one request."""
+        if tree in self._prepared:
+            return
+        self._prepared.add(tree)
+        paths = {path for patch in patches for path in patch.revision.paths if not outside(path)}
+        entries = (self._judge.trees.entry(tree, path) for path in paths)
+        self.store.ensure_blobs(entry.oid for entry in entries if entry and entry.mode.startswith("100"))
+
+    def _bring(self, patch: Patch) -> None:
+        """Bring what a patch was made on: blobs of its own base, and what the patches before it made of them there."""
+        base = patch.revision.base_commit
+        if base is not None and base not in self._rebuilt:
+            self._rebuilt.add(base)
+            self._rebuild(base)
+        # A base that was forgotten or is not upstream's: the index lines still name files that upstream may have.
+        named = {change.old_oid for change in patch.revision.changes if change.old_mode != GITLINK}
+        self.store.ensure_blobs(oid for oid in named if OID.fullmatch(oid))
+
+    def _rebuild(self, base: str) -> None:
+        """Apply the stack to a base that some of it was made on, up to the last of those."""
+        try:
+            tree = self.store.tree_of(base)
+        except MissingObjectError:
+            return
+        except PatchctlError as error:
+            if error.exit_code != Code.INVALID:
+                raise  # upstream could not be asked; the next run may see more
+            return
+        self._prepare(tree, self.stack)
+        there = [at for at, other in enumerate(self.stack, 1) if other.revision.base_commit == base]
+        old = Series(self.store, self.stack, allow=self.allow)
+        old._rebuilt = self._rebuilt  # a base is rebuilt once, also from within another's rebuilding
+        old.sequence(base, self.stack[: max(there, default=0)])
+
+
+def _author_date(commit: bytes) -> tuple[int, str]:
+    author = next(line for line in commit.split(b"\n") if line.startswith(b"author "))
+    _, when, zone = author.decode("utf-8", "replace").rsplit(" ", 2)
+    return int(when), zone

@@ -1,0 +1,231 @@
+"""Applying a stack with a person: stop at each conflict in a worktree, go on when it is solved, keep what was solved.
+
+The state of a session is one small file in the worktree; each step writes it whole, so it can be resumed after a
+kill, and aborting (``Worktree.remove``) is removing the worktree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from patchctl.errors import Code, PatchctlError
+from patchctl.files import write_atomic
+from patchctl.series.judge import Judge, Outcome
+from patchctl.series.revise import export, write_revision
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from patchctl.manifest.workspace import Workspace
+    from patchctl.series.patch import Patch
+    from patchctl.series.sequence import Series, Step
+    from patchctl.series.worktree import Worktree
+
+STATE = "patchctl-session.json"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a session stands: base, ids in order, how many are done, what was solved (id -> commit) and skipped.
+
+    ``stopped`` is the patch whose conflict lies in the worktree for a person; ``written`` the hashes of the revisions
+    that the end of the session writes (id -> SHA-256).
+    """
+
+    base: str
+    patches: tuple[str, ...]
+    shas: tuple[str, ...]
+    done: int
+    head: str
+    solved: dict[str, str] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+    stopped: str = ""
+    written: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A patch that needs a person, and the files in conflict."""
+
+    patch: str
+    paths: tuple[str, ...]
+
+
+def read_progress(worktree: Worktree) -> Progress | None:
+    """Return where the session in a worktree stands, or None when none is open."""
+    path = worktree.folder / ".git" / STATE
+    if not path.exists():
+        return None
+    data = json.loads(path.read_bytes())
+    return Progress(**{**data, **{name: tuple(data[name]) for name in ("patches", "shas", "skipped")}})
+
+
+def open_base(worktree: Worktree) -> str | None:
+    """Return the base of the session open in a worktree, or None."""
+    progress = read_progress(worktree)
+    return progress.base if progress else None
+
+
+class Session:
+    """One stack being applied in one worktree."""
+
+    def __init__(self, worktree: Worktree, series: Series, release: str) -> None:
+        self.worktree = worktree
+        self.series = series
+        self.store = series.store
+        self.patches = {patch.id: patch for patch in series.stack}
+        self.branch = f"patchctl/{release}"
+
+    # --- state ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _path(self) -> Path:
+        return self.worktree.folder / ".git" / STATE
+
+    def progress(self) -> Progress | None:
+        """Return where the session stands, or None when none is open."""
+        return read_progress(self.worktree)
+
+    def _keep(self, progress: Progress) -> Progress:
+        write_atomic(self._path, json.dumps(asdict(progress)).encode())
+        return progress
+
+    def _open(self) -> Progress:
+        progress = self.progress()
+        if progress is None:
+            raise PatchctlError(Code.USAGE, f"nothing to go on with in {self.worktree.folder}; start with apply STACK")
+        began = dict(zip(progress.patches, progress.shas, strict=True))
+        known = {patch_id: {sha, progress.written.get(patch_id)} for patch_id, sha in began.items()}
+        same = [patch.sha256 in known.get(patch.id, ()) for patch in self.series.stack]
+        if progress.patches != tuple(self.patches) or not all(same):
+            raise PatchctlError(Code.INVALID, "the stack changed since this apply began; end it with --abort")
+        return progress
+
+    # --- steps ----------------------------------------------------------------------------------------------------
+
+    def begin(self, base: str, steps: list[Step]) -> tuple[Stop | None, list[str]]:
+        """Make the worktree with everything up to the first conflict; returns the stop, and paths left out.
+
+        Raises PatchctlError (exit code 9) when a worktree of that name holds changes or an open session.
+        """
+        self._require_free()
+        good = next((at for at, step in enumerate(steps) if step.outcome.failed), len(steps))
+        head = steps[good - 1].commit if good else base
+        left_out = self.worktree.create(head, self.branch)
+        if good == len(steps):
+            return None, left_out
+        shas = tuple(patch.sha256 for patch in self.series.stack)
+        progress = self._keep(Progress(base, tuple(self.patches), shas, good, head))
+        return self._go_on(progress), left_out
+
+    def _require_free(self) -> None:
+        if not self.worktree.exists():
+            if self.worktree.folder.exists() and any(self.worktree.folder.iterdir()):
+                raise PatchctlError(Code.ENVIRONMENT, f"{self.worktree.folder} exists and was not made by patchctl")
+            return
+        progress = self.progress()
+        if progress is not None and (progress.stopped or progress.solved or progress.skipped):
+            raise PatchctlError(Code.ENVIRONMENT, "an apply is open; go on with --continue, --skip or --abort")
+        if progress is not None:
+            return  # killed before a person was asked for anything
+        changed = self.worktree.changes()
+        if changed:
+            named = ", ".join(changed[:5])
+            why = f"{self.worktree.folder} holds changes of yours ({named})"
+            raise PatchctlError(Code.ENVIRONMENT, f"{why}; move them, or drop them with --abort")
+        head = self.worktree.head()
+        if self.store.repo.resolve(head) is None:
+            why = f"{self.worktree.folder} holds a commit of yours ({head[:9]})"
+            raise PatchctlError(Code.ENVIRONMENT, f"{why}; move it, or drop it with --abort")
+
+    def resume(self) -> Stop | None:
+        """Take what was solved as the patch at hand and go on; returns the next stop, or None at the end.
+
+        Raises PatchctlError (exit code 4) while conflict markers are left.
+        """
+        progress = self._open()
+        if progress.stopped:
+            progress = self._take_over(progress, self.patches[progress.stopped])
+        return self._go_on(progress)
+
+    def _take_over(self, progress: Progress, patch: Patch) -> Progress:
+        tree = self.worktree.hand_over(self.worktree.solved_tree(), progress.head)
+        return self._solved(progress, patch, tree)
+
+    def _solved(self, progress: Progress, patch: Patch, tree: str) -> Progress:
+        if tree == self.store.repo.tree_of(progress.head):
+            # Solved to nothing: upstream has it all.
+            return self._advance(progress, progress.head)
+        commit = self.series.commit(patch, tree, progress.head, progress.base)
+        return self._advance(replace(progress, solved={**progress.solved, patch.id: commit}), commit)
+
+    def skip(self) -> Stop | None:
+        """Leave the patch at hand, and what needs it, out of the worktree and go on."""
+        progress = self._open()
+        if progress.stopped:
+            skipped = (*progress.skipped, progress.stopped)
+            progress = self._advance(replace(progress, skipped=skipped), progress.head)
+        return self._go_on(progress)
+
+    def _advance(self, progress: Progress, head: str) -> Progress:
+        moved = replace(progress, done=progress.done + 1, head=head, stopped="")
+        self.worktree.reset(head)
+        return self._keep(moved)
+
+    def _go_on(self, progress: Progress) -> Stop | None:
+        """Apply what applies; stop at the first patch that needs a person."""
+        while progress.done < len(progress.patches):
+            patch = self.patches[progress.patches[progress.done]]
+            if set(patch.requires) & set(progress.skipped):
+                progress = self._advance(replace(progress, skipped=(*progress.skipped, patch.id)), progress.head)
+                continue
+            step = self.series.on_top(patch, progress.head, progress.base)
+            if step.outcome is not Outcome.CONFLICT:
+                progress = self._advance(progress, step.commit)
+                continue
+            if self._conflict(progress, patch):
+                progress = self._take_over(progress, patch)
+                continue
+            self._keep(replace(progress, stopped=patch.id))
+            return Stop(patch.id, tuple(self.worktree.unmerged()) or step.conflicts)
+        return None
+
+    def _conflict(self, progress: Progress, patch: Patch) -> bool:
+        """Put the conflict into the worktree; returns whether it was solved before and is solved again."""
+        both = Judge(self.store.repo, lambda _: None).preimage_and_postimage(
+            patch, self.store.repo.tree_of(progress.head)
+        )
+        self.worktree.reset(progress.head)
+        if both is None:
+            self._keep(replace(progress, stopped=patch.id))
+            why = f"{patch.id} conflicts and the files it was made on cannot be had; write it anew in the worktree"
+            raise PatchctlError(Code.CONFLICT, f"{why} ({self.worktree.folder}), then --continue")
+        return self.worktree.pick(both[1])
+
+    # --- what stays -----------------------------------------------------------------------------------------------
+
+    def finish(self, workspace: Workspace) -> list[Path]:
+        """Write what was solved as new revisions, close the session and return their files."""
+        progress = self._open()
+        build = self.store.build_number(progress.base)
+        made = self._revisions(progress)
+        shas = {patch_id: hashlib.sha256(content).hexdigest() for patch_id, content in made.items()}
+        self._keep(replace(progress, written=shas))
+        written = [write_revision(workspace.patches_folder / name, build, content) for name, content in made.items()]
+        self._path.unlink()
+        return written
+
+    def _revisions(self, progress: Progress) -> dict[str, bytes]:
+        """Return the new revision of each patch that was solved."""
+        made: dict[str, bytes] = {}
+        applied: list[bytes] = []
+        for patch_id in progress.patches:
+            if patch_id in progress.solved:
+                before = [one for one in self.store.repo.patch_ids(applied) if one]
+                made[patch_id] = export(self.store, progress.solved[patch_id], progress.base, before)
+            if patch_id not in progress.skipped:
+                applied.append(made.get(patch_id, self.patches[patch_id].content))
+        return made

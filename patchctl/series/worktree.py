@@ -1,0 +1,154 @@
+"""A worktree that a person can open: a repository of its own that borrows the store's objects."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING
+
+from patchctl.errors import Code, PatchctlError
+from patchctl.files import remove_folder, replace_folder
+from patchctl.git import GitError, Result, run_git
+from patchctl.store import REMOTE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from patchctl.store import Store
+
+MARKER = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
+
+
+class Worktree:
+    """A checkout with its own ``.git``; nothing a person does there reaches the store or the mirror."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self.folder = folder
+        self.store = store
+
+    def git(self, *words: str, stdin: bytes | None = None, accept: Sequence[int] = (0,)) -> Result:
+        """Run git in the worktree."""
+        git_dir = self.folder / ".git"
+        lazy = {"GIT_NO_LAZY_FETCH": "0"}
+        return run_git(*words, git_dir=git_dir, cwd=self.folder, stdin=stdin, accept=accept, env=lazy)
+
+    def exists(self) -> bool:
+        """Return whether the worktree is there."""
+        return (self.folder / ".git").exists()
+
+    def create(self, commit: str, branch: str) -> list[str]:
+        """Check ``commit`` out as ``branch`` into a new folder; returns the paths no copy of upstream has.
+
+        Made beside and renamed, so it is there whole or not at all.
+        """
+        absent = set(self.store.ensure_tree(self.store.repo.tree_of(commit)))
+        made = Worktree(self.folder.with_name(f".{self.folder.name}.tmp"), self.store)
+        remove_folder(made.folder)
+        made.folder.mkdir(parents=True)
+        run_git("init", "--quiet", "--template=", str(made.folder))
+        made.borrow()
+        left_out = made.check_out(commit, branch, absent)
+        replace_folder(made.folder, self.folder)
+        return left_out
+
+    def remove(self) -> None:
+        """Remove the worktree and all that was solved in it; raises PatchctlError (exit code 2) when there is none."""
+        if not self.exists():
+            raise PatchctlError(Code.USAGE, f"nothing to abort: {self.folder} does not exist")
+        remove_folder(self.folder)
+        with contextlib.suppress(OSError):
+            self.folder.parent.rmdir()  # only when no other worktree is in it
+
+    def borrow(self) -> None:
+        """Read the store's objects, what it lacks from its mirror, and how conflicts were solved before."""
+        info = self.folder / ".git" / "objects" / "info"
+        info.mkdir(parents=True, exist_ok=True)
+        solutions = self.store.folder / "rr-cache"
+        solutions.mkdir(exist_ok=True)
+        (self.folder / ".git" / "rr-cache").symlink_to(solutions)
+        (info / "alternates").write_text(f"{self.store.folder / 'objects'}\n", encoding="utf-8")
+        settings = ["core.repositoryFormatVersion=1", "core.bare=false", f"extensions.partialClone={REMOTE}"]
+        settings += [*self.store.remote_settings(), "rerere.enabled=true", "gc.auto=0"]
+        (self.folder / ".git" / "config").write_text("".join(map(_config_line, settings)), encoding="utf-8")
+
+    def check_out(self, commit: str, branch: str, absent: set[str]) -> list[str]:
+        """Make index and files those of ``commit``; objects that are absent everywhere are left out."""
+        self.git("update-ref", f"refs/heads/{branch}", commit)
+        self.git("symbolic-ref", "HEAD", f"refs/heads/{branch}")
+        self.git("read-tree", commit)
+        listed = self.git("ls-files", "-s", "-z").fields()
+        left_out = [line.split("\t", 1)[1] for line in listed if line.split()[1] in absent]
+        if left_out:
+            paths = "\0".join(left_out).encode("utf-8", "surrogateescape") + b"\0"
+            self.git("update-index", "-z", "--skip-worktree", "--stdin", stdin=paths)
+        self.git("checkout-index", "--all", "--force", "--index", "--quiet")
+        return left_out
+
+    def reset(self, commit: str) -> None:
+        """Go to ``commit`` as if the patch at hand had not been tried; other files stay."""
+        self.git("read-tree", "-u", "--reset", commit)
+        self.git("update-ref", "HEAD", commit)
+        (self.folder / ".git" / "CHERRY_PICK_HEAD").unlink(missing_ok=True)
+
+    def pick(self, commit: str) -> bool:
+        """Apply ``commit`` on top of what is there, without committing; returns whether nothing is left to solve.
+
+        What was solved before in the same way is solved again (rerere).
+        """
+        done = self.git("cherry-pick", "--no-commit", "--allow-empty", commit, accept=(0, 1))
+        return done.status == 0 or not self.unmerged()
+
+    def head(self) -> str:
+        """Return the commit that is checked out."""
+        return self.git("rev-parse", "HEAD").text()
+
+    def unmerged(self) -> list[str]:
+        """Return the paths still in conflict."""
+        listed = self.git("ls-files", "--unmerged", "-z").fields()
+        return sorted({line.split("\t", 1)[1] for line in listed})
+
+    def changes(self) -> list[str]:
+        """Return the paths that differ from the commit checked out, new files included."""
+        try:
+            listed = self.git("status", "--porcelain=v1", "-z", "--no-renames").fields()
+        except GitError as error:
+            why = f"{self.folder} cannot be read; the store it borrowed from may be gone"
+            raise PatchctlError(Code.ENVIRONMENT, f"{why}; move what is yours, then --abort") from error
+        return [line[3:] for line in listed]
+
+    def solved_tree(self) -> str:
+        """Return the tree of what lies in the worktree, once every conflict is solved.
+
+        Raises PatchctlError (exit code 4) naming the files that still have conflict markers.
+        """
+        marked = [path for path in self.unmerged() if self._has_markers(path)]
+        if marked:
+            raise PatchctlError(Code.CONFLICT, f"conflict markers are left in {', '.join(marked)} ({self.folder})")
+        self.git("add", "--all", "--", ".")
+        self.git("rerere")
+        return self.git("write-tree", "--missing-ok").text()
+
+    def _has_markers(self, path: str) -> bool:
+        file = self.folder / path
+        return file.is_file() and MARKER.search(file.read_bytes()) is not None
+
+    def hand_over(self, tree: str, commit: str) -> str:
+        """Bring a tree made here on ``commit``, and all that is new in it, into the store; returns its id."""
+        base = self.store.repo.tree_of(commit)
+        listed = self.git("diff-tree", "-r", "-t", "-z", "--no-renames", "--raw", base, tree).fields()
+        made = [oid for oid in (line.split()[3] for line in listed[::2]) if oid.strip("0")]
+        for oid in [*made, tree]:
+            kind = self.git("cat-file", "-t", oid).text()
+            self.store.repo.write(kind, self.git("cat-file", kind, oid).stdout)
+        return tree
+
+
+def _config_line(setting: str) -> str:
+    """Return ``section.name.key=value`` as git writes it into a configuration file."""
+    name, value = setting.split("=", 1)
+    section, key = name.rsplit(".", 1)
+    head, _, sub = section.partition(".")
+    title = f'{head} "{sub}"' if sub else head
+    quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'[{title}]\n\t{key} = "{quoted}"\n'

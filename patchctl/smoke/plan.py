@@ -1,0 +1,85 @@
+"""Which tests a stack has: its own, the general ones it names, the probes of its patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from patchctl.document import load, shown
+from patchctl.errors import InvalidError, Problem, closest
+from patchctl.manifest.model import ProbeFile, Test
+from patchctl.manifest.validate import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from patchctl.manifest.workspace import StackFile, Workspace
+
+GENERAL = Path(__file__).with_name("tests")
+PROBE = "probe.yaml"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test to run; ``here`` is the folder of the file that defines it, ``patch`` the patch whose probe it is."""
+
+    test: Test
+    here: Path
+    patch: str | None = None
+
+
+def general_names() -> list[str]:
+    """Return the names of the tests that come with patchctl, sorted."""
+    return sorted(path.stem for path in GENERAL.glob("*.yaml"))
+
+
+def general_test(name: str) -> Test:
+    """Return a test that comes with patchctl; raises FileNotFoundError when there is none of that name."""
+    path = GENERAL / f"{name}.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    return validate(load(path, name=path.name), Test)
+
+
+def load_probe(workspace: Workspace, patch_id: str) -> Case | None:
+    """Return the probe of a patch, or None when it has none; raises InvalidError with every problem in its file."""
+    path = workspace.patches_folder / patch_id / PROBE
+    if not path.is_file():
+        return None
+    probe = validate(load(path, name=shown(path)), ProbeFile)
+    return Case(probe.test(patch_id), path.parent, patch_id)
+
+
+def stack_cases(workspace: Workspace, stack: StackFile, patches: Sequence[str] | None = None) -> list[Case]:
+    """Return the tests of a stack in its order, then the probes of its patches (of ``patches`` only, when given).
+
+    Raises InvalidError with every problem found: an unknown test, a broken probe, two tests of one name.
+    """
+    problems: list[Problem] = []
+    cases = []
+    for at, entry in enumerate(stack.stack.tests):
+        try:
+            test = general_test(entry) if isinstance(entry, str) else entry
+        except FileNotFoundError:
+            near = closest(str(entry), general_names()) or f"; there are: {', '.join(general_names())}"
+            problems.append(stack.document.problem(("tests", at), f'there is no test "{entry}"{near}'))
+            continue
+        cases.append(Case(test, GENERAL if isinstance(entry, str) else stack.path.parent))
+    for patch_id in stack.stack.patches if patches is None else patches:
+        try:
+            probe = load_probe(workspace, patch_id)
+        except InvalidError as error:
+            problems += error.problems
+            continue
+        cases += [probe] if probe else []
+    problems += _twice(stack, cases)
+    if problems:
+        raise InvalidError(problems)
+    return cases
+
+
+def _twice(stack: StackFile, cases: Sequence[Case]) -> list[Problem]:
+    names = [case.test.name for case in cases]
+    again = sorted({name for name in names if names.count(name) > 1})
+    return [stack.document.problem(("tests",), f'two tests are called "{name}"') for name in again]

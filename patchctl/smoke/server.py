@@ -1,0 +1,129 @@
+"""A server under test: started on a free port, waited for, asked, stopped for certain."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from patchctl.smoke.child import CannotRunError, Child, Deadline, FailedError, child, with_tail
+from patchctl.smoke.client import HOST, Answer, NoAnswerError, ask
+from patchctl.smoke.match import brief
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from patchctl.smoke.install import Install
+
+PAUSE = 0.03  # seconds between two looks at a server that is loading
+LOOK = 2.0  # seconds one such look may take
+NOT_THERE = frozenset({404, 405, 501})
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that is ready; ``ask`` it."""
+
+    child: Child
+    port: int
+    deadline: Deadline
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
+        """Return its answer; raises FailedError, with its last log lines, when it gives none."""
+        try:
+            return ask(self.port, method, path, body, self.deadline.left)
+        except NoAnswerError as error:
+            raise self.failed(f"{method} {path}: {error}") from error
+
+    def failed(self, what: str) -> FailedError:
+        """Return the failure ``what``, told with how the server ended, if it did, and with its last log lines."""
+        # A crash closes the connection a moment before the process is gone.
+        ended = _soon(self.child) if "connection" in what or "nobody" in what else self.child.ended()
+        return FailedError(with_tail(f"{what}; the server {ended}" if ended else what, self.child.log))
+
+    def require_identity(self, install: Install) -> None:
+        """Raise FailedError unless the server says, if it has ``/props``, that it is the binary of this install."""
+        answer = self.ask("GET", "/props")
+        if answer.status in NOT_THERE:
+            return
+        said = _build_info(answer)
+        if said is None:
+            raise self.failed("GET /props: the answer has no build_info")
+        if f"b{install.build_number}-" not in said or install.identity not in said:
+            raise self.failed(
+                f"the server says it is {brief(said)}, not b{install.build_number}-{install.identity}: "
+                "it is not the binary that was built"
+            )
+
+
+def _build_info(answer: Answer) -> str | None:
+    try:
+        props: Any = json.loads(answer.body)
+    except ValueError:
+        return None
+    said = props.get("build_info") if isinstance(props, dict) else None
+    return said if isinstance(said, str) else None
+
+
+@contextlib.contextmanager
+def serving(
+    words: Sequence[str], *, port: int, ready: str, log: Path, env: Mapping[str, str], cwd: Path, deadline: Deadline
+) -> Iterator[Server]:
+    """Start a server and give it once ``ready`` answers 200; it is stopped on leaving, in whatever way.
+
+    Raises FailedError when it ends, or is not ready by the deadline; CannotRunError when there is no such program.
+    """
+    with child(words, log=log, env=env, cwd=cwd) as running:
+        server = Server(running, port, deadline)
+        _wait_until_ready(server, ready)
+        yield server
+
+
+def _wait_until_ready(server: Server, path: str) -> None:
+    last = "it answered nothing"
+    while server.deadline.left > 0:
+        ended = server.child.ended()
+        if ended:
+            raise FailedError(with_tail(f"the server {ended} before it was ready", server.child.log))
+        try:
+            answer = ask(server.port, "GET", path, None, min(LOOK, server.deadline.left))
+        except NoAnswerError as error:
+            last = f"GET {path}: {error}"
+        else:
+            if answer.status == 200:
+                return
+            last = f"GET {path} answered {answer.status}"
+        time.sleep(PAUSE)
+    raise FailedError(
+        with_tail(f"the server was not ready after {server.deadline.seconds:g} s; {last}", server.child.log)
+    )
+
+
+def _soon(running: Child) -> str | None:
+    for _ in range(20):
+        ended = running.ended()
+        if ended:
+            return ended
+        time.sleep(0.02)
+    return None
+
+
+def command_line(install: Install, server: str, args: Sequence[str], port: int) -> list[str]:
+    """Return the words that start a server; its address is added unless ``args`` says where the port goes."""
+    path = install.bin / server
+    if not path.is_file():
+        raise CannotRunError(f"there is no server {server} in {install.bin}")
+    says_where = any(str(port) in word for word in args)
+    return [str(path), *args, *([] if says_where else ["--host", HOST, "--port", str(port)])]

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from patchctl.errors import Code
+from patchctl.manifest.model import Test
+from patchctl.smoke.hardware import Gpu, Hardware, cannot_run, detect
+from patchctl.smoke.kinds import KINDS, invalid
+from patchctl.smoke.match import difference, unmatched
+from patchctl.smoke.placeholders import PlaceholderError, fill, fill_pattern
+from patchctl.smoke.result import Result, Verdict, exit_code, proven, why_unproven
+from patchctl.smoke.runner import expected
+
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "actual", "said"),
+    [
+        ({"a": 1}, {"a": 1, "b": 2}, None),
+        ({"a": {"b": [1, {"c": 2}]}}, {"a": {"b": [1, {"c": 2, "d": 3}], "x": 0}}, None),
+        ({"a": 1}, {"b": 2}, 'a is missing from {"b": 2}'),
+        ({"a": {"b": 1}}, {"a": {"b": 2}}, "a.b is 2, not 1"),
+        ({"a": [1, 2]}, {"a": [1]}, "a has 1 entries, not 2"),
+        ({"a": [1, 2]}, {"a": [1, 3]}, "a[1] is 3, not 2"),
+        ({"a": 1}, {"a": True}, "a is true, not 1"),
+        ({"a": False}, {"a": 0}, "a is 0, not false"),
+        ({"a": 1}, {"a": 1.0}, None),
+        ({"a": None}, {"a": None}, None),
+        ({"a": "1"}, {"a": 1}, 'a is 1, not "1"'),
+        ({"a": {}}, {"a": []}, "a is [], not {}"),
+        ({"a": 1}, [1], 'the answer is [1], not {"a": 1}'),
+    ],
+)
+def test_json_matches_as_a_subset(wanted: Any, actual: Any, said: str | None) -> None:
+    assert difference(wanted, actual) == said
+
+
+@QUICK
+@given(JSON)
+def test_everything_matches_itself(value: Any) -> None:
+    assert difference(value, value) is None
+
+
+@QUICK
+@given(st.dictionaries(st.text(max_size=4), JSON, max_size=4), st.dictionaries(st.text(max_size=4), JSON, max_size=4))
+def test_more_keys_never_hurt_and_fewer_always_do(wanted: dict[str, Any], more: dict[str, Any]) -> None:
+    assert difference(wanted, {**more, **wanted}) is None
+    for key in wanted:
+        assert difference(wanted, {name: value for name, value in wanted.items() if name != key}) is not None
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    assert len(unmatched("^b$", "a" * 10_000) or "") < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("{bin}/x", "/b/x"),
+        ("{bin}{bin}", "/b/b"),
+        ("{{bin}}", "{bin}"),
+        ('{"a": {"b": 1}}', '{"a": {"b": 1}}'),
+        ("a{3}", "a{3}"),
+        ("${HOME} {}", "${HOME} {}"),
+    ],
+)
+def test_only_a_word_in_braces_is_a_placeholder(text: str, filled: str) -> None:
+    assert fill(text, {"bin": "/b"}) == filled
+
+
+def test_values_in_patterns_match_themselves() -> None:
+    assert fill_pattern("^{bin}$", {"bin": "a.b+c"}) == r"^a\.b\+c$"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{bim}", 'unknown placeholder {bim}; did you mean "bin"? (there are {bin}; {{bim}} is the word itself)'),
+        ("{server}", "{server} stands for nothing: no target of this stack ends in -server"),
+        ("{port}", "{port} has no meaning here"),
+    ],
+)
+def test_an_unknown_placeholder_is_named_with_those_there_are(text: str, said: str) -> None:
+    with pytest.raises(PlaceholderError) as error:
+        fill(text, {"bin": "/b"})
+    assert str(error.value) == said
+
+
+def test_everything_wrong_in_a_test_is_found_before_it_runs() -> None:
+    requests = [{"path": "/{x}", "text": "(", "body": {"text": "("}, "answer": {"output": "["}}]
+    test = Test.model_validate({"name": "t", "http": {"server": "{server}", "requests": requests}})
+    assert [problem.split(":")[0].split(" (")[0] for problem in invalid(test, {"bin": "/b"})] == [
+        "text",
+        "unknown placeholder {x}",
+        "{server} stands for nothing",
+    ]
+
+
+def test_every_kind_is_a_field_of_a_test() -> None:
+    assert set(KINDS) <= set(Test.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("architectures", "capability", "runs"),
+    [
+        ((), None, True),
+        (("sm_89",), "8.9", True),
+        (("sm_89",), None, False),
+        (("sm_89",), "12.0", False),
+        (("sm_86",), "8.9", True),
+        (("sm_89",), "8.6", False),
+        (("sm_120a",), "12.0", True),
+        (("sm_120a",), "12.1", False),
+        (("compute_89",), "12.0", True),
+        (("compute_120a",), "12.1", False),
+        (("sm_89", "sm_120a"), "12.0", True),
+        (("sm_90a",), "9.0", True),
+        (("nonsense",), "9.0", False),
+    ],
+)
+def test_code_for_a_gpu_needs_one_that_runs_it(
+    architectures: tuple[str, ...], capability: str | None, runs: bool
+) -> None:
+    gpus = (Gpu("GPU", capability),) if capability else ()
+    why = cannot_run(architectures, Hardware("x86_64", "cpu", gpus))
+    assert (why is None) == runs
+    if why:
+        assert why.startswith(
+            f"built for {', '.join(architectures)}; this machine has {'GPU' if capability else 'no GPU'}"
+        )
+
+
+def test_this_machine_has_a_name_for_its_processor() -> None:
+    assert detect().machine
+    assert detect().key() == detect().key()
+
+
+def result(word: Any, *, attention: bool = False) -> Result:
+    return Result("t", "v", word, "", 0.0, "", attention=attention)
+
+
+@pytest.mark.parametrize(
+    ("words", "is_proven", "why", "code"),
+    [
+        ([], False, "it has no test", Code.OK),
+        (["pass", "pass"], True, "", Code.OK),
+        (["pass", "skip"], False, "1 of 2 skipped", Code.OK),
+        (["pass", "error"], False, "1 of 2 could not run", Code.TEST),
+        (["fail", "skip", "pass"], False, "1 of 3 failed, 1 of 3 skipped", Code.TEST),
+    ],
+)
+def test_only_tests_that_ran_and_passed_prove(words: list[str], is_proven: bool, why: str, code: Code) -> None:
+    results = [result(word) for word in words]
+    assert (proven(results), why_unproven(results), exit_code(results)) == (is_proven, why, code)
+
+
+def test_a_defect_that_is_gone_wants_attention_but_never_hides_a_failure() -> None:
+    assert exit_code([result("fail", attention=True)]) == Code.ATTENTION
+    assert exit_code([result("fail", attention=True), result("fail")]) == Code.TEST
+
+
+@pytest.mark.parametrize(
+    ("word", "seen", "attention"),
+    [("fail", "pass", False), ("pass", "fail", True), ("skip", "skip", False), ("error", "error", False)],
+)
+def test_a_known_defect(word: Any, seen: str, attention: bool) -> None:
+    test = Test.model_validate({"name": "t", "command": {"run": ["x"]}, "expect": "fail", "reason": "known"})
+    verdict, wants = expected(test, Verdict(word, "it"))
+    assert (verdict.result, wants) == (seen, attention)
