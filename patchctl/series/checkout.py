@@ -192,7 +192,9 @@ class _Checkout:
         """Return whether a file is as patchctl wrote it, in this checkout or in one that was cut off."""
         if known is not None and _same(known, info):
             return True
-        mode, oid = self._interrupted.get(name, ("", ""))
+        if name not in self._interrupted:
+            return False
+        mode, oid = self._interrupted[name]
         return _mode(info) == mode and blob_id(_content(self.folder / name, mode)) == oid
 
     def _is_there(self, name: str, wanted: tuple[str, str], info: os.stat_result | None) -> bool:

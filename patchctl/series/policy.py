@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from patchctl.manifest.revision import Change, Revision
+    from patchctl.series.trees import Entry
 
 PLAIN_MODES = {"100644", "100755"}
+MEANT = "; if it is meant, list it under policy.allow"
 KINDS = {"120000": "a symlink", "160000": "a gitlink (submodule)"}
 # Files that make git or its hosts act: content filters, other repositories.
 ACTING = {".gitattributes", ".gitmodules"}
@@ -50,10 +52,23 @@ def _refusals(patch: str, changes: Iterable[Change], allow: Sequence[str]) -> It
             if why:
                 yield Refusal(patch, path, why)
         new = change.new_path
-        if new and not outside(new) and not any(fnmatch.fnmatchcase(new, pattern) for pattern in allow):
+        if new and not outside(new) and not _allowed(new, allow):
             why = _why(change, new)
             if why:
-                yield Refusal(patch, new, f"{why}; if it is meant, list it under policy.allow")
+                yield Refusal(patch, new, f"{why}{MEANT}")
+
+
+def links(patch: str, changed: Iterable[tuple[str, Entry]], allow: Sequence[str]) -> list[Refusal]:
+    """Return the links and gitlinks among what a patch really changed in the tree, whatever its text says of modes."""
+    return [
+        Refusal(patch, path, f"would be {KINDS[entry.mode]}{MEANT}")
+        for path, entry in changed
+        if entry.mode in KINDS and not _allowed(path, allow)
+    ]
+
+
+def _allowed(path: str, allow: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(path, pattern) for pattern in allow)
 
 
 def outside(path: str) -> str | None:

@@ -13,7 +13,7 @@ from patchctl.git import OID, MissingObjectError
 from patchctl.ledger import digest
 from patchctl.series.judge import GITLINK, Judge, Judged, Outcome
 from patchctl.series.patch import Patch, closure
-from patchctl.series.policy import Refusal, outside, refusals
+from patchctl.series.policy import Refusal, links, outside, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -145,7 +145,9 @@ class Series:
         judged = self._judged(patch, tree)
         if judged.outcome.applied:
             commit = self.commit(patch, judged.tree, commit, base)
-        refused = tuple(str(refusal) for refusal in found if not self._stood(refusal, tree, judged))
+        found = [refusal for refusal in found if not self._stood(refusal, tree, judged)]
+        found += links(patch.id, self._judge.trees.changed(tree, judged.tree), self.allow)
+        refused = tuple(dict.fromkeys(map(str, found)))
         sight = self._sight if judged.blind else ""
         return Step(judged.outcome, commit, judged.tree, judged.conflicts, judged.detail, refused, sight)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from patchctl.git import Repo
 
@@ -47,6 +47,21 @@ class Trees:
                 return None
             tree = below.oid
         return self.entries(tree).get(name)
+
+    def changed(self, before: str, after: str, prefix: str = "") -> Iterator[tuple[str, Entry]]:
+        """Return each path that is new or another in ``after``, with its entry; only what differs is read."""
+        if before == after:
+            return
+        old = self.entries(before)
+        for name, entry in self.entries(after).items():
+            was = old.get(name)
+            if was == entry:
+                continue
+            if entry.mode == FOLDER:
+                below = was.oid if was and was.mode == FOLDER else EMPTY_TREE
+                yield from self.changed(below, entry.oid, f"{prefix}{name}/")
+            else:
+                yield prefix + name, entry
 
     def edit(self, tree: str, edits: Mapping[str, Entry | None]) -> str:
         """Return the id of ``tree`` with each path set to an entry, or removed where it is None.

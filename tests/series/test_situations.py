@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,10 +12,15 @@ from tests.upstreams import Made, Situation, load, make
 from tests.upstreams.maker import digest_of, git
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 ROWS = {row.name: row for row in load()}
 APPLIES = {"clean", "offset", "3way", "absorbed"}
+
+
+if TYPE_CHECKING:
+    Check = Callable[..., "Checked"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,15 @@ class Checked:
         return _author_and_message(store, commit)
 
 
+@dataclass
+class Situations:
+    """Rows made and checked so far in this session."""
+
+    folder: Path
+    made: dict[str, Made] = field(default_factory=dict)
+    checked: dict[str, Checked] = field(default_factory=dict)
+
+
 def _author_and_message(repository: Path, commit: str) -> tuple[str, str]:
     text = git("-C", repository, "cat-file", "commit", commit).decode()
     header, message = text.split("\n\n", 1)
@@ -48,25 +61,23 @@ def _author_and_message(repository: Path, commit: str) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="session")
-def situations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
-    """Rows made so far in this session."""
-    return {}
+def situations(tmp_path_factory: pytest.TempPathFactory) -> Situations:
+    return Situations(tmp_path_factory.mktemp("situations"))
 
 
 @pytest.fixture
-def made(request: pytest.FixtureRequest, situations: dict[str, Made], tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made(request: pytest.FixtureRequest, situations: Situations) -> Made:
     row: Situation = request.param
-    if row.name not in situations:
-        situations[row.name] = make(row, tmp_path_factory.mktemp("situations") / row.name)
-    return situations[row.name]
+    if row.name not in situations.made:
+        situations.made[row.name] = make(row, situations.folder / row.name)
+    return situations.made[row.name]
 
 
 @pytest.fixture
-def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def run_check(made: Made, *words: str) -> Checked:
-        from patchctl.cli import run
+def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
+    def run_check(made: Made, cache: Path, *words: str) -> Checked:
+        from patchctl.cli import run_words as run
 
-        cache = tmp_path / "cache"
         monkeypatch.chdir(made.workspace)  # a workspace is found upwards from where you stand
         monkeypatch.setenv("PATCHCTL_CACHE", str(cache))
         monkeypatch.setenv("PATCHCTL_MIRROR", made.mirror)
@@ -75,6 +86,15 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         return Checked(status, captured.out, captured.err, cache)
 
     return run_check
+
+
+@pytest.fixture
+def checked(made: Made, situations: Situations, check: Check) -> Checked:
+    """Return the answer of the first ``check --json`` of a row; it is asked once in a session."""
+    name = made.situation.name
+    if name not in situations.checked:
+        situations.checked[name] = check(made, situations.folder / name / "cache", "--json")
+    return situations.checked[name]
 
 
 def rows(*, where: Any = lambda _: True) -> pytest.MarkDecorator:
@@ -92,10 +112,8 @@ def _git_am_can_tell(row: Situation) -> bool:
 
 
 @rows()
-def test_check_judges_every_patch(made: Made, check) -> None:
+def test_check_judges_every_patch(checked: Checked, made: Made) -> None:
     row = made.situation
-    before = digest_of(made.workspace), digest_of(made.upstream)
-    checked = check(made, "--json")
     assert checked.status == row.exit, checked.err
     if row.exit != 3:
         assert checked.outcomes == {patch.id: (patch.outcome, patch.alone) for patch in row.patches}
@@ -104,13 +122,15 @@ def test_check_judges_every_patch(made: Made, check) -> None:
     if row.says:
         assert row.says in checked.out + checked.err
     assert "Traceback" not in checked.err
-    assert (digest_of(made.workspace), digest_of(made.upstream)) == before
 
 
-@rows(where=_finishes)
-def test_finished_stack_has_the_expected_tree(made: Made, check) -> None:
+@rows(where=lambda row: row.exit != 3)
+def test_only_finished_stacks_have_a_result(checked: Checked, made: Made) -> None:
     """The row's own words say which tree must come out; git am says it where the row is silent."""
-    result = check(made, "--json").answer["result"]
+    result = checked.answer["result"]
+    if not _finishes(made.situation):
+        assert result is None
+        return
     if made.leaves is not None:
         assert result["tree"] == made.leaves
     if _git_am_can_tell(made.situation):
@@ -119,34 +139,39 @@ def test_finished_stack_has_the_expected_tree(made: Made, check) -> None:
 
 
 @rows(where=lambda row: _git_am_can_tell(row) and row.git_am is None)
-def test_commits_say_what_git_am_makes_them_say(made: Made, check) -> None:
-    checked = check(made, "--json")
+def test_commits_say_what_git_am_makes_them_say(checked: Checked, made: Made) -> None:
     added = [patch["commit"] for patch in checked.answer["patches"] if patch["outcome"] != "absorbed"]
     ours = [checked.author_and_message(commit) for commit in added]
     _, work, commits = _git_am(made)
     assert ours == [_author_and_message(work / ".git", commit) for commit in commits]
 
 
-@rows(where=lambda row: not _finishes(row) and row.exit in {0, 4, 8})
-def test_unfinished_stack_has_no_result(made: Made, check) -> None:
-    assert check(made, "--json").answer["result"] is None
+@rows()
+def test_nothing_of_the_user_changes(made: Made, check: Check, tmp_path: Path) -> None:
+    """Asked for people and with nothing in the cache: workspace and mirror stay as they are, and all is told."""
+    before = digest_of(made.workspace), digest_of(made.upstream)
+    told = check(made, tmp_path / "cache")
+    assert (digest_of(made.workspace), digest_of(made.upstream)) == before
+    assert told.status == made.situation.exit
+    if made.situation.exit in {4, 8}:
+        assert all(patch.id in told.out + told.err for patch in made.situation.patches)
+    assert (made.situation.says or "") in told.out + told.err
+
+
+@rows(where=lambda row: row.exit != 3)
+def test_second_check_reads_the_same_from_the_ledger(checked: Checked, made: Made, check: Check) -> None:
+    again = check(made, checked.cache, "--json")
+    assert (again.status, again.answer) == (checked.status, checked.answer)
 
 
 @rows(where=lambda row: len(row.patches) > 1)
-def test_second_check_reads_the_same_from_the_ledger(made: Made, check) -> None:
-    first = check(made, "--json")
-    second = check(made, "--json")
-    assert (second.status, second.answer) == (first.status, first.answer)
-
-
-@rows(where=lambda row: row.exit in {4, 8})
-def test_people_are_told_which_patch_and_file(made: Made, check) -> None:
-    checked = check(made)
-    assert checked.status == made.situation.exit
-    for patch in made.situation.patches:
-        assert patch.id in checked.out + checked.err
-    if made.situation.says:
-        assert made.situation.says in checked.out + checked.err
+def test_asking_for_one_patch_first_changes_no_answer(
+    checked: Checked, made: Made, check: Check, tmp_path: Path
+) -> None:
+    """The ledger keeps what was found for one patch; with the whole stack in sight more may be known."""
+    for patch in reversed(made.situation.patches):
+        check(made, tmp_path / "cache", "--json", "--only", patch.id)
+    assert check(made, tmp_path / "cache", "--json").answer == checked.answer
 
 
 @pytest.mark.parametrize("row", list(ROWS.values()), ids=list(ROWS))
@@ -178,7 +203,7 @@ def _git_am(made: Made) -> tuple[str | None, Path, list[str]]:
             git("-C", work, *words)
         except RuntimeError:
             git("-C", work, "update-ref", "refs/stopped", "HEAD")
-    if os.path.exists(work / ".git" / "refs" / "stopped"):
+    if (work / ".git" / "refs" / "stopped").exists():
         return None, work, []
     # A mode that is there already makes it a commit without a change.
     listed = git("-C", work, "log", "--reverse", "--raw", "--format=commit %H", f"{target}..HEAD").decode()

@@ -1,4 +1,4 @@
-"""Turn rows into repositories and workspaces, with plain git: ``fast-import`` for history, ``format-patch`` for revisions."""
+"""Turn rows into repositories and workspaces, with plain git: ``fast-import`` and ``format-patch``."""
 
 from __future__ import annotations
 
@@ -104,7 +104,9 @@ def make(situation: Situation, folder: Path) -> Made:
     stack = _write_stack(situation, workspace, url, commits)
     for patch in situation.patches:
         _write_patch(situation, patch, workspace, authored, commits)
-    leaves = git("-C", authored, "rev-parse", f"{commits['leaves']}^{{tree}}").decode().strip() if situation.leaves else None
+    leaves = (
+        git("-C", authored, "rev-parse", f"{commits['leaves']}^{{tree}}").decode().strip() if situation.leaves else None
+    )
     return Made(situation, upstream, workspace, stack, authored, url, commits, leaves)
 
 
@@ -153,14 +155,14 @@ class _History:
             commit = given.get(build, Commit())
             parent = f"b{number - 1}" if number > 1 else ""
             before = self.states[parent]
-            state = after(START if number == 1 else before, commit, lambda row: self._by_word(row, build))
+            state = after(START if number == 1 else before, commit, self._by_word)
             self.states[build] = state
             subject = commit.subject or f"engine : step {number}"
             refs = (f"refs/tags/{build}", "refs/heads/master")
             when = FIRST_SECOND + number * HOUR
             self.upstream.append(_Node(build, parent or None, before, state, AUTHOR, subject, when, refs))
 
-    def _by_word(self, commit: Commit, build: str) -> Commit | State:
+    def _by_word(self, commit: Commit) -> Commit | State:
         """Return the change that ``land`` names, or for ``revert`` the files before the commit it names."""
         if commit.revert:
             return self.states[f"b{int(commit.revert[1:]) - 1}"]

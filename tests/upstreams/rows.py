@@ -37,7 +37,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class PatchRow:
-    """One patch of the stack: where it was made, what it changes, how its file differs from git's, what must come out."""
+    """One patch of the stack: where it was made, what it changes, how its file differs from git's, what comes of it."""
 
     id: str
     change: Commit

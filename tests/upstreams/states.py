@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 State = dict[str, tuple[str, bytes]]
 
 START: State = {
-    f"{name}.c": ("100644", "".join(f"{name} {line}\n" for line in range(1, 41)).encode()) for name in ("engine", "server")
+    f"{name}.c": ("100644", "".join(f"{name} {line}\n" for line in range(1, 41)).encode())
+    for name in ("engine", "server")
 }
 
 
@@ -54,9 +55,12 @@ def changes(before: State, now: State) -> Iterator[tuple[str, tuple[str, bytes] 
 
 def _blocks(letters: str) -> bytes:
     """Return 600 bytes for each letter, always the same ones, with every value of a byte among them."""
-    return b"".join(
-        hashlib.sha256(f"{letter}{part}".encode()).digest() for letter in letters for part in range(19)
-    )[: 600 * len(letters)] + b"\0"
+    return (
+        b"".join(hashlib.sha256(f"{letter}{part}".encode()).digest() for letter in letters for part in range(19))[
+            : 600 * len(letters)
+        ]
+        + b"\0"
+    )
 
 
 def _edited(path: str, text: str, edits: dict[Any, Any]) -> str:
