@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from patchctl.git import Repo
+    from patchctl.manifest.revision import Hunk
     from patchctl.series.patch import Patch
     from patchctl.store import Store
 
@@ -45,7 +46,7 @@ def causes(store: Store, patch: Patch, base: str, paths: Sequence[str]) -> dict[
     made_on = patch.revision.base_commit
     if made_on is None or made_on == base:
         return {path: [] for path in paths}
-    key = digest("causes", 2, patch.sha256, base, list(paths))
+    key = digest("causes", 3, patch.sha256, base, list(paths))
     kept = store.ledger.get("causes", key)
     if kept is None:
         try:
@@ -60,7 +61,7 @@ def _causes(store: Store, patch: Patch, made_on: str, base: str, path: str) -> l
     store.ensure_commit(made_on)
     _bring_versions(store, made_on, base, path)
     found = _commits(store.repo, patch, made_on, base, path)
-    return [_cause(store, *entry) for entry in reversed(found[-LIMIT:])]
+    return [_cause(store, *entry) for entry in found[:LIMIT]]
 
 
 def _cause(store: Store, commit: str, subject: str) -> Cause:
@@ -77,28 +78,58 @@ def _bring_versions(store: Store, made_on: str, base: str, path: str) -> None:
 
 
 def _commits(repo: Repo, patch: Patch, made_on: str, base: str, path: str) -> list[tuple[str, str]]:
-    within = f"{made_on}..{base}"
-    whole = [entry for entry in repo.log("--no-renames", within, "--", path) if len(entry) == 2]
-    ranges = _target_lines(repo, patch, made_on, base, path)
-    found = {entry[0] for start, end in ranges for entry in repo.log(f"-L{start},{end}:{path}", within)}
-    # Without lines to follow (the file is gone or moved) every commit that touched the path is a candidate.
-    return [(commit, subject) for commit, subject in whole if commit in found or not found]
+    """Return (commit, subject) of the commits that changed the lines of the patch's hunks, the first one first."""
+    changes = [change for change in patch.revision.changes if path in {change.old_path, change.new_path}]
+    ranges = [place(hunk) for change in changes for hunk in change.hunks]
+    words = ("log", "--reverse", "-U0", "--no-renames", "--no-color", "--no-ext-diff", "--format=%x00%H%x1f%s%x1f")
+    shown = repo.run(*words, "-p", f"{made_on}..{base}", "--", path, lazy=True).stdout.decode("utf-8", "replace")
+    entries = [entry.split("\x1f", 2) for entry in shown.split("\0")[1:]]
+    found = []
+    for commit, subject, diff in entries:
+        hit, ranges = follow(ranges, moves(diff))
+        if hit:
+            found.append((commit, subject))
+    # Without lines to follow (a new file, a binary) every commit that touched the path is a candidate.
+    return found or [(commit, subject) for commit, subject, _ in entries]
 
 
-def _target_lines(repo: Repo, patch: Patch, made_on: str, base: str, path: str) -> list[tuple[int, int]]:
-    """Return the line ranges (from 1, inclusive) of ``path`` at ``base`` that stand where the hunks' lines stood."""
-    hunks = [hunk for change in patch.revision.changes if change.old_path == path for hunk in change.hunks]
-    shown = repo.run("diff", "-U0", "--no-color", "--no-ext-diff", made_on, base, "--", path, accept=(0, 1, 128))
-    moves = [tuple(int(n or 1) for n in found) for found in _MOVES.findall(shown.text())] if shown.status < 2 else []
-    ranges = []
-    for hunk in hunks:
-        first, last = hunk.start + 1 + hunk.leading, hunk.start + len(hunk.old) - hunk.trailing
-        touching = [move for move in moves if move[0] <= max(last, first) + 1 and move[0] + move[1] >= first - 1]
-        if touching:
-            starts = [move[2] for move in touching]
-            ends = [move[2] + max(move[3], 1) - 1 for move in touching]
-            ranges.append((max(min(starts), 1), max(ends)))
-    return ranges
+Range = tuple[int, int]  # lines, from 1, inclusive
+Move = tuple[int, int, int, int]  # old start, old count, new start, new count: a hunk without context
 
 
-_MOVES = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
+def place(hunk: Hunk) -> Range:
+    """Return the lines that a hunk changes; for an insertion those on both sides of it."""
+    first, last = hunk.start + 1 + hunk.leading, hunk.start + len(hunk.old) - hunk.trailing
+    return (first, last) if first <= last else (max(last, 1), first)
+
+
+def moves(diff: str) -> list[Move]:
+    """Return the hunks of a diff without context, in order."""
+    found = (match.groups(default="1") for match in _HUNK.finditer(diff))
+    return [(int(a), int(b), int(c), int(d)) for a, b, c, d in found]
+
+
+def follow(ranges: Sequence[Range], changes: Sequence[Move]) -> tuple[bool, list[Range]]:
+    """Return whether a commit's changes touch any of the ranges, and where the ranges are after it."""
+    hit = any(_touches(one, change) for one in ranges for change in changes)
+    return hit, [(_moved(start, changes, last=False), _moved(end, changes, last=True)) for start, end in ranges]
+
+
+def _touches(lines: Range, change: Move) -> bool:
+    start, count = change[0], change[1]
+    # An insertion stands after its line, so it touches a range that holds both its neighbours or ends there.
+    return start <= lines[1] and start + max(count, 1) - 1 >= lines[0]
+
+
+def _moved(line: int, changes: Sequence[Move], *, last: bool) -> int:
+    drift = 0
+    for old, count, new, made in changes:
+        after = old + max(count, 1) if count else old + 1
+        if line >= after:
+            drift = (new + made if made else new + 1) - after
+        elif count and line >= old:
+            return max(new + made - 1 if last and made else new, 1)
+    return line + drift
+
+
+_HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
