@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from patchctl.manifest.revision import Binary, Hunk
 
+MAX_BYTES = 1 << 30
+
 
 @dataclass(frozen=True)
 class Applied:
@@ -85,20 +87,22 @@ def apply_delta(old: bytes, delta: bytes) -> bytes | None:
     try:
         source_size, at = _size(delta, 0)
         target_size, at = _size(delta, at)
-        parts: list[bytes] = []
-        while at < len(delta):
+        result = bytearray()
+        # A few bytes can ask for very much; what grows past its size is not the change it says it is.
+        while at < len(delta) and len(result) <= target_size <= MAX_BYTES:
             code = delta[at]
             at += 1
             if code & 0x80:
                 start, length, at = _copy(delta, code, at)
-                parts.append(old[start : start + length])
+                if start + length > len(old):
+                    return None
+                result += old[start : start + length]
             else:
-                parts.append(delta[at : at + code])
+                result += delta[at : at + code]
                 at += code
     except IndexError:
         return None
-    result = b"".join(parts)
-    return result if source_size == len(old) and target_size == len(result) else None
+    return bytes(result) if source_size == len(old) and target_size == len(result) else None
 
 
 def _size(delta: bytes, at: int) -> tuple[int, int]:
@@ -108,6 +112,8 @@ def _size(delta: bytes, at: int) -> tuple[int, int]:
         at += 1
         size |= (byte & 0x7F) << shift
         shift += 7
+        if shift > 63:
+            raise IndexError(at)
         if not byte & 0x80:
             return size, at
 

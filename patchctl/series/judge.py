@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from patchctl.errors import InvalidError, Problem
 from patchctl.git import MissingObjectError
 from patchctl.series.apply import Applied, apply_binary, apply_hunks, blob_id
-from patchctl.series.trees import Entry, PathClashError, Trees
+from patchctl.series.trees import EMPTY_TREE, Entry, PathClashError, Trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -182,12 +182,7 @@ class Judge:
             return self.trees.edit(base, edits)
         except PathClashError:
             # The base is not the one the patch was made on; its own files alone make a tree to merge from.
-            return self.trees.edit(self.trees.edit(target, {}), edits) if base != target else self._only(edits)
-
-    def _only(self, edits: dict[str, Entry | None]) -> str:
-        from patchctl.series.trees import EMPTY_TREE
-
-        return self.trees.edit(EMPTY_TREE, edits)
+            return self.trees.edit(EMPTY_TREE, edits)
 
     def _base_tree(self, revision: Revision) -> str | None:
         if revision.base_commit is None:
@@ -300,7 +295,9 @@ def _reversed(change: Change) -> Change:
 def _describe(offsets: Sequence[int]) -> str:
     moved = [abs(offset) for offset in offsets if offset]
     hunks = f"{len(moved)} hunk{'s' if len(moved) != 1 else ''}"
-    return f"{hunks}, up to {max(moved)} line{'s' if max(moved) != 1 else ''}" if moved else "no hunk moved"
+    return (
+        f"{hunks}, up to {max(moved)} line{'s' if max(moved) != 1 else ''}" if moved else "the file changed elsewhere"
+    )
 
 
 def touched(patches: Sequence[Patch]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from patchctl.files import disk_errors
@@ -13,10 +14,24 @@ if TYPE_CHECKING:
 
     from patchctl.store import Store
 
+START = re.compile(rb"^From 0{40} Mon Sep 17 00:00:00 2001$", re.MULTILINE)
+
 
 def export(store: Store, commit: str, base: str, prerequisites: Sequence[str]) -> bytes:
     """Return the revision of ``commit``, made on ``base`` after patches with the patch-ids ``prerequisites``."""
-    mail = store.repo.run(*EXPORT, commit, lazy=True).stdout
+    return with_trailers(store.repo.run(*EXPORT, commit, lazy=True).stdout, base, prerequisites)
+
+
+def export_line(store: Store, base: str, head: str) -> list[bytes]:
+    """Return the commits from ``base`` to ``head``, a line without merges, as mails without trailers; one process."""
+    words = [word for word in EXPORT if word != "-1"]
+    mails = store.repo.run(*words, "--no-numbered", f"{base}..{head}", lazy=True).stdout
+    starts = [found.start() for found in START.finditer(mails)]
+    return [mails[start:end] for start, end in zip(starts, [*starts[1:], len(mails)], strict=True)]
+
+
+def with_trailers(mail: bytes, base: str, prerequisites: Sequence[str]) -> bytes:
+    """Return a mail with the commit it was made on and the patch-ids of those before it."""
     trailers = [f"base-commit: {base}", *(f"prerequisite-patch-id: {patch_id}" for patch_id in prerequisites)]
     return mail.rstrip(b"\n") + b"\n\n" + "\n".join(trailers).encode() + b"\n"
 

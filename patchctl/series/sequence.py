@@ -142,7 +142,7 @@ class Series:
         escaping = tuple(path for path in patch.revision.paths if outside(path))
         if escaping:
             return Step(Outcome.CONFLICT, commit, tree, escaping, "its paths leave the tree", refused)
-        judged = self._judged(patch, tree)
+        judged = self.judge(patch, tree)
         if judged.outcome.applied:
             commit = self.commit(patch, judged.tree, commit, base)
         found = [refusal for refusal in found if not self._stood(refusal, tree, judged)]
@@ -158,7 +158,8 @@ class Series:
         before, after = (self._judge.trees.entry(one, refusal.path) for one in (tree, judged.tree))
         return before is not None and before == after
 
-    def _judged(self, patch: Patch, tree: str) -> Judged:
+    def judge(self, patch: Patch, tree: str) -> Judged:
+        """Return how one patch applies to one tree, whatever stands before it in the stack."""
         try:
             return self._judge.judge(patch, tree)
         except MissingObjectError as missing:

@@ -1,4 +1,6 @@
-"""Applying a stack with a person: stop at each conflict in a worktree, go on when it is solved, keep what was solved.
+"""A stack in a worktree with a person: stop where one is needed, go on when it is solved, keep what was solved.
+
+``Session`` applies a stack; ``author.edit`` makes of it one that stops at a patch to be changed.
 
 The state of a session is one small file in the worktree; each step writes it whole, so it can be resumed after a
 kill, and aborting (``Worktree.remove``) is removing the worktree.
@@ -31,8 +33,9 @@ STATE = "patchctl-session.json"
 class Progress:
     """Where a session stands: base, ids in order, how many are done, what was solved (id -> commit) and skipped.
 
-    ``stopped`` is the patch whose conflict lies in the worktree for a person; ``written`` the hashes of the revisions
-    that the end of the session writes (id -> SHA-256).
+    ``stopped`` is the patch that lies in the worktree for a person; ``written`` the hashes of the revisions that the
+    end of the session writes (id -> SHA-256); ``edited`` the patch that an edit is about, empty for an apply. A patch
+    that is new has no hash in ``shas``.
     """
 
     base: str
@@ -44,6 +47,16 @@ class Progress:
     skipped: tuple[str, ...] = ()
     stopped: str = ""
     written: dict[str, str] = field(default_factory=dict)
+    edited: str = ""
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Return the ids of the patches that the stack had when the session began."""
+        return tuple(patch_id for patch_id, sha in zip(self.patches, self.shas, strict=True) if sha)
+
+    def encode(self) -> dict[str, bytes]:
+        """Return the file, below ``.git``, that holds this."""
+        return {STATE: json.dumps(asdict(self)).encode()}
 
 
 @dataclass(frozen=True)
@@ -69,11 +82,36 @@ def open_base(worktree: Worktree) -> str | None:
     return progress.base if progress else None
 
 
+def require_kind(progress: Progress, edited: str, folder: Path) -> None:
+    """Raise PatchctlError (exit code 9) when what is open in a worktree is not the edit of ``edited`` (empty: apply)."""
+    if progress.edited == edited:
+        return
+    what = f"an edit of {progress.edited}" if progress.edited else "an apply"
+    command = f"patchctl edit STACK {progress.edited}" if progress.edited else "patchctl apply STACK"
+    raise PatchctlError(Code.ENVIRONMENT, f"{what} is open in {folder}; end it: {command} --continue (or --abort)")
+
+
+def abandon(worktree: Worktree, edited: str = "") -> None:
+    """Remove a worktree and the session in it.
+
+    Raises PatchctlError: exit code 2 when there is none, 9 when another kind of session is open there.
+    """
+    progress = read_progress(worktree)
+    if progress is not None:
+        require_kind(progress, edited, worktree.folder)
+    elif edited:
+        raise PatchctlError(Code.USAGE, f"nothing to abort: no edit of {edited} is open")
+    worktree.remove()
+
+
 class Session:
     """One stack being applied in one worktree."""
 
-    def __init__(self, worktree: Worktree, series: Series, release: str) -> None:
+    command = "apply"
+
+    def __init__(self, worktree: Worktree, series: Series, release: str, edited: str = "") -> None:
         self.worktree = worktree
+        self.edited = edited
         self.series = series
         self.store = series.store
         self.patches = {patch.id: patch for patch in series.stack}
@@ -90,18 +128,22 @@ class Session:
         return read_progress(self.worktree)
 
     def _keep(self, progress: Progress) -> Progress:
-        write_atomic(self._path, json.dumps(asdict(progress)).encode())
+        for name, content in progress.encode().items():
+            write_atomic(self.worktree.folder / ".git" / name, content)
         return progress
 
     def _open(self) -> Progress:
         progress = self.progress()
         if progress is None:
-            raise PatchctlError(Code.USAGE, f"nothing to go on with in {self.worktree.folder}; start with apply STACK")
+            raise PatchctlError(
+                Code.USAGE, f"nothing to go on with in {self.worktree.folder}; start with {self.command} STACK"
+            )
+        require_kind(progress, self.edited, self.worktree.folder)
         began = dict(zip(progress.patches, progress.shas, strict=True))
         known = {patch_id: {sha, progress.written.get(patch_id)} for patch_id, sha in began.items()}
         same = [patch.sha256 in known.get(patch.id, ()) for patch in self.series.stack]
-        if progress.patches != tuple(self.patches) or not all(same):
-            raise PatchctlError(Code.INVALID, "the stack changed since this apply began; end it with --abort")
+        if tuple(self.patches) not in {progress.patches, progress.known} or not all(same):
+            raise PatchctlError(Code.INVALID, f"the stack changed since this {self.command} began; end it with --abort")
         return progress
 
     # --- steps ----------------------------------------------------------------------------------------------------
@@ -127,8 +169,11 @@ class Session:
                 raise PatchctlError(Code.ENVIRONMENT, f"{self.worktree.folder} exists and was not made by patchctl")
             return
         progress = self.progress()
+        if progress is not None:
+            require_kind(progress, self.edited, self.worktree.folder)
         if progress is not None and (progress.stopped or progress.solved or progress.skipped):
-            raise PatchctlError(Code.ENVIRONMENT, "an apply is open; go on with --continue, --skip or --abort")
+            what = f"an edit of {self.edited}" if self.edited else "an apply"
+            raise PatchctlError(Code.ENVIRONMENT, f"{what} is open; go on with --continue, --skip or --abort")
         if progress is not None:
             return  # killed before a person was asked for anything
         changed = self.worktree.changes()
@@ -148,12 +193,13 @@ class Session:
         """
         progress = self._open()
         if progress.stopped:
-            progress = self._take_over(progress, self.patches[progress.stopped])
+            progress = self._take_over(progress, progress.stopped)
         return self._go_on(progress)
 
-    def _take_over(self, progress: Progress, patch: Patch) -> Progress:
+    def _take_over(self, progress: Progress, patch_id: str) -> Progress:
+        """Take what lies in the worktree as the patch at hand."""
         tree = self.worktree.hand_over(self.worktree.solved_tree(), progress.head)
-        return self._solved(progress, patch, tree)
+        return self._solved(progress, self.patches[patch_id], tree)
 
     def _solved(self, progress: Progress, patch: Patch, tree: str) -> Progress:
         if tree == self.store.repo.tree_of(progress.head):
@@ -171,9 +217,11 @@ class Session:
         return self._go_on(progress)
 
     def _advance(self, progress: Progress, head: str) -> Progress:
-        moved = replace(progress, done=progress.done + 1, head=head, stopped="")
-        self.worktree.reset(head)
-        return self._keep(moved)
+        return self._keep(replace(progress, done=progress.done + 1, head=head, stopped=""))
+
+    def _applied(self, progress: Progress, patch: Patch, step: Step) -> Progress:  # noqa: ARG002 - for an edit
+        """Return what to keep of a patch that applied by itself."""
+        return progress
 
     def _go_on(self, progress: Progress) -> Stop | None:
         """Apply what applies; stop at the first patch that needs a person."""
@@ -184,13 +232,14 @@ class Session:
                 continue
             step = self.series.on_top(patch, progress.head, progress.base)
             if step.outcome is not Outcome.CONFLICT:
-                progress = self._advance(progress, step.commit)
+                progress = self._advance(self._applied(progress, patch, step), step.commit)
                 continue
             if self._conflict(progress, patch):
-                progress = self._take_over(progress, patch)
+                progress = self._take_over(progress, patch.id)
                 continue
             self._keep(replace(progress, stopped=patch.id))
             return Stop(patch.id, tuple(self.worktree.unmerged()) or step.conflicts)
+        self.worktree.reset(progress.head)
         return None
 
     def _conflict(self, progress: Progress, patch: Patch) -> bool:
@@ -213,10 +262,15 @@ class Session:
         build = self.store.build_number(progress.base)
         made = self._revisions(progress)
         shas = {patch_id: hashlib.sha256(content).hexdigest() for patch_id, content in made.items()}
-        self._keep(replace(progress, written=shas))
+        progress = self._keep(replace(progress, written=shas))
         written = [write_revision(workspace.patches_folder / name, build, content) for name, content in made.items()]
+        written += self._settle(workspace, progress)
         self._path.unlink()
         return written
+
+    def _settle(self, workspace: Workspace, progress: Progress) -> list[Path]:  # noqa: ARG002 - for an edit
+        """Write what else the end of the session changes and return the files."""
+        return []
 
     def _revisions(self, progress: Progress) -> dict[str, bytes]:
         """Return the new revision of each patch that was solved."""
@@ -227,5 +281,5 @@ class Session:
                 before = [one for one in self.store.repo.patch_ids(applied) if one]
                 made[patch_id] = export(self.store, progress.solved[patch_id], progress.base, before)
             if patch_id not in progress.skipped:
-                applied.append(made.get(patch_id, self.patches[patch_id].content))
+                applied.append(made[patch_id] if patch_id in made else self.patches[patch_id].content)
         return made

@@ -66,7 +66,8 @@ class Trees:
     def edit(self, tree: str, edits: Mapping[str, Entry | None]) -> str:
         """Return the id of ``tree`` with each path set to an entry, or removed where it is None.
 
-        Raises PathClashError when a path would run through a file or replace a folder; folders left empty go.
+        Raises PathClashError when a path would run through a file or replace a folder; folders left empty go. As in an
+        index, a folder is no path: removing one by its name changes nothing.
         """
         return self._edit(tree, {tuple(path.split("/")): entry for path, entry in edits.items()}) or EMPTY_TREE
 
@@ -77,8 +78,8 @@ class Trees:
         for path, entry in sorted(edits.items(), key=lambda edit: edit[1] is not None):
             if len(path) > 1:
                 below.setdefault(path[0], {})[path[1:]] = entry
-            elif entry is None:
-                entries.pop(path[0], None)
+            elif entry is None and path[0] in entries and entries[path[0]].mode != FOLDER:
+                del entries[path[0]]
         for name, inner in below.items():
             self._edit_folder(entries, name, inner)
         for path, entry in edits.items():

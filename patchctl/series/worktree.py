@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from typing import TYPE_CHECKING
 
 from patchctl.errors import Code, PatchctlError
@@ -12,11 +13,13 @@ from patchctl.git import GitError, Result, run_git
 from patchctl.store import REMOTE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from patchctl.store import Store
 
+AT_WORK = "patchctl-at-work"
+PATIENCE = 3.0  # seconds that a git whose patchctl was killed may need to end
 MARKER = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
 
 
@@ -37,10 +40,10 @@ class Worktree:
         """Return whether the worktree is there."""
         return (self.folder / ".git").exists()
 
-    def create(self, commit: str, branch: str) -> list[str]:
+    def create(self, commit: str, branch: str, state: Mapping[str, bytes] | None = None) -> list[str]:
         """Check ``commit`` out as ``branch`` into a new folder; returns the paths no copy of upstream has.
 
-        Made beside and renamed, so it is there whole or not at all.
+        ``state`` are files below its ``.git``. Made beside and renamed, so it is there whole or not at all.
         """
         absent = set(self.store.ensure_tree(self.store.repo.tree_of(commit)))
         made = Worktree(self.folder.with_name(f".{self.folder.name}.tmp"), self.store)
@@ -49,6 +52,8 @@ class Worktree:
         run_git("init", "--quiet", "--template=", str(made.folder))
         made.borrow()
         left_out = made.check_out(commit, branch, absent)
+        for name, content in (state or {}).items():
+            (made.folder / ".git" / name).write_bytes(content)
         replace_folder(made.folder, self.folder)
         return left_out
 
@@ -87,8 +92,9 @@ class Worktree:
 
     def reset(self, commit: str) -> None:
         """Go to ``commit`` as if the patch at hand had not been tried; other files stay."""
-        self.git("read-tree", "-u", "--reset", commit)
-        self.git("update-ref", "HEAD", commit)
+        with self._at_work():
+            self.git("read-tree", "-u", "--reset", commit)
+            self.git("update-ref", "HEAD", commit)
         (self.folder / ".git" / "CHERRY_PICK_HEAD").unlink(missing_ok=True)
 
     def pick(self, commit: str) -> bool:
@@ -96,8 +102,47 @@ class Worktree:
 
         What was solved before in the same way is solved again (rerere).
         """
-        done = self.git("cherry-pick", "--no-commit", "--allow-empty", commit, accept=(0, 1))
+        with self._at_work():
+            done = self.git("cherry-pick", "--no-commit", "--allow-empty", commit, accept=(0, 1))
         return done.status == 0 or not self.unmerged()
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Mark that patchctl's git is changing the index, so that a lock which a kill left is known not to be yours."""
+        mark = self.folder / ".git" / AT_WORK
+        if mark.exists():
+            self._drop_locks()
+        mark.touch()
+        try:
+            yield
+        finally:
+            mark.unlink(missing_ok=True)
+
+    def _drop_locks(self) -> None:
+        """Remove what a killed git left locked, once it had time to end by itself."""
+        git_dir = self.folder / ".git"
+        until = time.monotonic() + PATIENCE
+        while left := [*git_dir.glob("*.lock"), *(git_dir / "refs").rglob("*.lock")]:
+            if time.monotonic() > until:
+                for lock in left:
+                    lock.unlink(missing_ok=True)
+            time.sleep(0.05)
+
+    def first_after(self, commit: str) -> bytes | None:
+        """Return the first commit (its object's content) that was made here on ``commit``, None where there is none.
+
+        Raises PatchctlError (exit code 9) when what is checked out does not stand on ``commit``, or a rebase is open.
+        """
+        if any((self.folder / ".git" / name).exists() for name in ("rebase-merge", "rebase-apply")):
+            raise PatchctlError(Code.ENVIRONMENT, f"a rebase is open in {self.folder}; end it with git, then --continue")
+        stands = self.git("merge-base", "--is-ancestor", commit, "HEAD", accept=(0, 1, 128)).status == 0
+        made = self.git("rev-list", "--first-parent", "--reverse", f"{commit}..HEAD").text().split() if stands else []
+        if made and self.git("rev-parse", f"{made[0]}^").text() != commit:
+            stands = False
+        if not stands:
+            why = f"what is checked out in {self.folder} does not stand on {commit[:9]} any more"
+            raise PatchctlError(Code.ENVIRONMENT, f"{why}; go back to it with git, then --continue")
+        return self.git("cat-file", "commit", made[0]).stdout if made else None
 
     def head(self) -> str:
         """Return the commit that is checked out."""
@@ -125,8 +170,9 @@ class Worktree:
         marked = [path for path in self.unmerged() if self._has_markers(path)]
         if marked:
             raise PatchctlError(Code.CONFLICT, f"conflict markers are left in {', '.join(marked)} ({self.folder})")
-        self.git("add", "--all", "--", ".")
-        self.git("rerere")
+        with self._at_work():
+            self.git("add", "--all", "--", ".")
+            self.git("rerere")
         return self.git("write-tree", "--missing-ok").text()
 
     def _has_markers(self, path: str) -> bool:

@@ -1,0 +1,150 @@
+"""``patchctl status``: what upstream did to each patch, on real repositories."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.series.world import World, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PR = "acme/up#7"
+OURS = {10: "ours a", 11: "ours b", 12: "ours c", 13: "ours d", 14: "ours e"}
+OTHERS = {10: "theirs a", 11: "theirs b", 12: "ours c", 13: "theirs d", 14: "theirs e"}
+
+
+class Fork:
+    """One patch on a base, and an upstream that goes on."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Any]) -> None:
+        self.world = World(folder)
+        self.call = call
+        monkeypatch.setenv("PATCHCTL_MIRROR", self.world.mirror)
+        self.base = self.world.commit({"a.c": text(), "b.c": text()}, "start")
+        self.world.patch("ours", {"a.c": text(OURS)})
+        self.stack = self.world.stack("ours", base=self.base)
+
+    def page(self, *lines: str) -> None:
+        (self.world.patches("ours") / "README.md").write_text("\n".join(["---", "title: ours", *lines, "---", ""]))
+
+    def status(self, *more: str) -> dict[str, Any]:
+        onto = self.world.tip
+        ran = self.call("status", "s", "--onto", onto, "--json", *more, cwd=self.world.workspace)
+        assert ran.code in {0, 10}, ran
+        row: dict[str, Any] = json.loads(ran.stdout)["stacks"][0]["patches"][0]
+        return {**row, "code": ran.code}
+
+
+@pytest.fixture
+def fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patchctl: Callable[..., Any]) -> Fork:
+    return Fork(tmp_path, monkeypatch, patchctl)
+
+
+def revert(fork: Fork, oid: str, subject: str, files: dict[str, str]) -> str:
+    return fork.world.commit(files, f'Revert "{subject}"\n\nThis reverts commit {oid}.')
+
+
+def test_an_open_pull_request_keeps_the_patch(fork: Fork) -> None:
+    fork.page(f"upstream: {{pr: {PR}}}")
+    fork.world.commit({"b.c": text({3: "x"})}, "something else (#8)")
+    assert fork.status()["verdict"] == "keep"
+
+
+def test_a_squash_with_the_same_tree_retires_and_names_the_commit_and_build(fork: Fork) -> None:
+    fork.page(f"upstream: {{pr: {PR}}}")
+    oid = fork.world.commit({"a.c": text(OURS)}, "land it (#7)")
+    row = fork.status("--exit-code")
+    assert (row["verdict"], row["code"]) == ("retire", 10)
+    assert row["reason"] == f"landed as {oid[:9]} in b2, squash of #7, same tree"
+
+
+def test_a_landing_edited_since_is_still_a_landing(fork: Fork) -> None:
+    fork.page(f"upstream: {{pr: {PR}}}")
+    fork.world.commit({"a.c": text(OURS)}, "land it (#7)")
+    fork.world.commit({"a.c": text({10: "all", 11: "new", 12: "again"})}, "rewrite (#9)")
+    assert fork.status()["verdict"] == "retire"
+
+
+def test_a_landing_with_more_in_it_retires_when_all_of_the_patch_is_there(fork: Fork) -> None:
+    fork.page(f"upstream: {{pr: {PR}}}")
+    fork.world.commit({"a.c": text({**OURS, 25: "more"}), "c.c": text()}, "land it and more (#7)")
+    assert fork.status()["verdict"] == "retire"
+
+
+def test_a_landing_in_other_words_wants_a_review(fork: Fork) -> None:
+    fork.page(f"upstream: {{pr: {PR}}}")
+    fork.world.commit({"a.c": text(OTHERS)}, "land another way (#7)")
+    row = fork.status()
+    assert row["verdict"] == "review"
+    assert "#7 landed as" in row["reason"]
+
+
+def test_a_declared_commit_retires_whatever_the_words(fork: Fork) -> None:
+    oid = fork.world.commit({"a.c": text(OTHERS)}, "do it another way (#12)")
+    fork.page(f"drop_when: {{commit: {oid}}}")
+    assert fork.status()["verdict"] == "retire"
+
+
+def test_a_declared_commit_after_the_base_keeps_the_patch(fork: Fork) -> None:
+    oid = fork.world.commit({"a.c": text(OTHERS)}, "later (#12)")
+    fork.page(f"drop_when: {{commit: {oid}}}")
+    ran = fork.call("status", "s", "--json", cwd=fork.world.workspace)
+    assert json.loads(ran.stdout)["stacks"][0]["patches"][0]["verdict"] == "keep"
+
+
+def test_a_declared_commit_that_upstream_does_not_have_is_unknown(fork: Fork) -> None:
+    fork.page(f"drop_when: {{commit: {'ab' * 20}}}")
+    assert fork.status()["verdict"] == "unknown"
+
+
+def test_a_revert_brings_the_patch_back_and_a_re_landing_retires_it(fork: Fork) -> None:
+    fork.page(f"upstream: {{pr: {PR}}}")
+    landed = fork.world.commit({"a.c": text(OURS)}, "land it (#7)")
+    revert(fork, landed, "land it (#7)", {"a.c": text()})
+    row = fork.status()
+    assert row["verdict"] == "keep"
+    assert "was reverted by" in row["reason"]
+    fork.world.commit({"a.c": text(OURS)}, "land it again (#11)")
+    assert fork.status()["verdict"] == "retire"
+
+
+def test_a_revert_of_the_revert_is_a_landing(fork: Fork) -> None:
+    fork.page(f"upstream: {{pr: {PR}}}")
+    landed = fork.world.commit({"a.c": text(OURS)}, "land it (#7)")
+    back = revert(fork, landed, "land it (#7)", {"a.c": text()})
+    revert(fork, back, 'Revert "land it (#7)"', {"a.c": text(OURS)})
+    assert fork.status()["verdict"] == "retire"
+
+
+def test_without_a_declaration_two_signs_retire(fork: Fork) -> None:
+    fork.world.commit({"a.c": text(OURS)}, "the same, from somebody else (#30)")
+    row = fork.status()
+    assert row["verdict"] == "retire"
+    assert {one["kind"] for one in row["evidence"]} == {"patch-id", "absorbed", "coverage"}
+
+
+def test_without_a_declaration_one_sign_wants_a_review(fork: Fork) -> None:
+    fork.world.commit({"a.c": text(OURS)}, "the same (#30)")
+    fork.world.commit({"a.c": text({10: "all", 11: "new", 12: "again"})}, "rewrite (#31)")
+    row = fork.status()
+    assert row["verdict"] == "review"
+    assert [one["kind"] for one in row["evidence"]] == ["patch-id"]
+
+
+def test_a_number_in_the_middle_of_a_subject_is_no_landing(fork: Fork) -> None:
+    fork.page(f"upstream: {{pr: {PR}}}")
+    fork.world.commit({"b.c": text({1: "x"})}, "fix what (#7) broke")
+    fork.world.commit({"b.c": text({2: "x"})}, "whisper sync (whisper/7)")
+    assert fork.status()["verdict"] == "keep"
+
+
+def test_the_table_names_every_stack_and_a_summary(fork: Fork) -> None:
+    ran = fork.call("status", cwd=fork.world.workspace)
+    assert ran.code == 0
+    assert ran.stdout.splitlines()[0].endswith("(b1): 1 keep")
+    assert "ours  keep  not in the base" in ran.stdout

@@ -1,0 +1,55 @@
+"""The verdict policy as a table of cases."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from patchctl.upstream.verdict import Evidence, Kind, Verdict, decide
+
+ALL = list(Kind)
+
+
+def facts(*kinds: Kind) -> list[Evidence]:
+    return [Evidence(kind, "1" * 40, 1, f"because {kind.value}") for kind in kinds]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "verdict"),
+    [
+        ((), Verdict.KEEP),
+        ((Kind.DECLARED,), Verdict.RETIRE),
+        ((Kind.PROBE,), Verdict.RETIRE),
+        ((Kind.LANDED,), Verdict.RETIRE),
+        ((Kind.LANDED_WITH_CHANGES,), Verdict.REVIEW),
+        ((Kind.LANDED_WITH_CHANGES, Kind.PATCH_ID, Kind.ABSORBED), Verdict.REVIEW),
+        ((Kind.REVERTED,), Verdict.KEEP),
+        ((Kind.REVERTED, Kind.PATCH_ID, Kind.COVERAGE), Verdict.KEEP),
+        ((Kind.REVERTED, Kind.LANDED), Verdict.RETIRE),
+        ((Kind.REVERTED, Kind.ABSORBED, Kind.COVERAGE), Verdict.RETIRE),
+        ((Kind.REVERTED, Kind.ABSORBED), Verdict.REVIEW),
+        ((Kind.PATCH_ID,), Verdict.REVIEW),
+        ((Kind.ABSORBED,), Verdict.REVIEW),
+        ((Kind.COVERAGE,), Verdict.REVIEW),
+        ((Kind.PATCH_ID, Kind.ABSORBED), Verdict.RETIRE),
+        ((Kind.ABSORBED, Kind.COVERAGE), Verdict.RETIRE),
+        ((Kind.MISSING,), Verdict.UNKNOWN),
+        ((Kind.MISSING, Kind.LANDED), Verdict.RETIRE),
+    ],
+)
+def test_the_policy(kinds: tuple[Kind, ...], verdict: Verdict) -> None:
+    assert decide(facts(*kinds))[0] is verdict
+
+
+def test_order_does_not_matter_and_a_reason_is_always_given() -> None:
+    for size in range(4):
+        for kinds in itertools.combinations(ALL, size):
+            found = {decide(facts(*order))[0] for order in itertools.permutations(kinds)}
+            assert len(found) == 1
+            assert decide(facts(*kinds))[1]
+
+
+def test_nothing_retires_without_proof_or_two_signs() -> None:
+    for kind in (Kind.LANDED_WITH_CHANGES, Kind.REVERTED, Kind.PATCH_ID, Kind.ABSORBED, Kind.COVERAGE, Kind.MISSING):
+        assert decide(facts(kind))[0] is not Verdict.RETIRE
