@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import functools
 import re
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from patchctl.errors import Code, InvalidError, PatchctlError, Problem
+from patchctl.errors import InvalidError, Problem
+from patchctl.files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,18 +197,7 @@ def shown(path: Path) -> str:
 
 def read(path: Path, name: str, limit: int = MAX_BYTES) -> str:
     """Return the text of a file; raises InvalidError when it is none, PatchctlError (exit code 9) when unreadable."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise _refused(name, "is a folder, not a file" if path.is_dir() else "is not a regular file")
-        with path.open("rb") as file:
-            source = file.read(limit + 1)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise _refused(name, "there is no such file") from error
-    except OSError as error:
-        raise PatchctlError(Code.ENVIRONMENT, f"cannot read {name}: {error.strerror}") from error
-    if len(source) > limit:
-        raise _refused(name, f"is larger than {limit // 1024} KiB; that is no file written by hand")
-    return decode(source, name)
+    return decode(read_regular(path, name, limit), name)
 
 
 def _refused(name: str, message: str) -> InvalidError:

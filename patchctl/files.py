@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchctl.errors import Code, PatchctlError
+from patchctl.errors import Code, InvalidError, PatchctlError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,30 @@ def package_data(name: str) -> Path:
     here = Path(__file__).parent
     installed = here / "_data" / name
     return installed if installed.exists() else here.parent / name
+
+
+def read_regular(path: Path, name: str, limit: int) -> bytes:
+    """Return what a file of at most ``limit`` bytes holds; ``name`` is what errors call it.
+
+    Raises InvalidError for what is no such file (a folder, a pipe, a device), PatchctlError (exit code 9) when it
+    cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise _refused(name, "is a folder, not a file" if path.is_dir() else "is not a regular file")
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _refused(name, "there is no such file") from error
+    except OSError as error:
+        raise PatchctlError(Code.ENVIRONMENT, f"cannot read {name}: {error.strerror}") from error
+    if len(content) > limit:
+        raise _refused(name, f"is larger than {limit // 1024} KiB; that is no file written by hand")
+    return content
+
+
+def _refused(name: str, message: str) -> InvalidError:
+    return InvalidError([Problem(name, 0, 0, message)])
 
 
 @contextlib.contextmanager
@@ -94,12 +119,18 @@ def locked(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout as error:
-        who = owner.read_text(encoding="utf-8").strip() if owner.exists() else "another patchctl"
-        raise PatchctlError(Code.ENVIRONMENT, f"{what} is in use by {who}; wait for it or stop it") from error
+        raise PatchctlError(Code.ENVIRONMENT, f"{what} is in use by {_who(owner)}; wait for it or stop it") from error
     try:
-        with disk_errors():
-            owner.write_text(f"process {os.getpid()} on {os.uname().nodename}\n", encoding="utf-8")
+        write_atomic(owner, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
         yield
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _who(owner: Path) -> str:
+    """Return who holds a lock; its owner may not have said so yet, or be leaving."""
+    try:
+        return owner.read_text(encoding="utf-8").strip() or "another patchctl"
+    except OSError:
+        return "another patchctl"

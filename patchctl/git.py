@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from patchctl import process
 from patchctl.errors import Code, PatchctlError
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 OID = re.compile(r"[0-9a-f]{40}")
 MINIMUM = (2, 38)  # merge-tree --write-tree
+
+# GitPython looks for git when it is imported, and complains before patchctl can.
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 # What the user exported for their own transport still counts when patchctl talks to a remote; every other GIT_* goes.
 KEEP = frozenset({"GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH"})
@@ -117,7 +121,11 @@ COUNTER = Counter()
 
 def scrubbed() -> list[str]:
     """Return the names in the environment that could change what git does, to be unset."""
-    return sorted(name for name in os.environ if name.startswith("GIT_") and name not in KEEP)
+    return sorted(
+        name
+        for name in os.environ
+        if name.startswith("GIT_") and not name.startswith("GIT_PYTHON_") and name not in KEEP
+    )
 
 
 def _command(git_dir: Path | None, words: Sequence[str], settings: Iterable[str]) -> list[str]:
@@ -129,7 +137,6 @@ def _command(git_dir: Path | None, words: Sequence[str], settings: Iterable[str]
 
 
 def _launcher(cwd: Path | None) -> GitCommand:
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     from git.cmd import Git as GitCommand
 
     return GitCommand(str(cwd) if cwd else None)
@@ -163,7 +170,7 @@ def run_git(
             env={**ENVIRONMENT, **(env or {})},
         )
     except GitCommandNotFound as error:
-        raise PatchctlError(Code.ENVIRONMENT, "git is not installed; patchctl needs git 2.38 or newer") from error
+        raise _no_git("none was") from error
     child = process.proc
     if child is None:
         raise GitError(words, 1, "did not start")
@@ -175,8 +182,23 @@ def run_git(
         raise
     result = Result(child.returncode, stdout, stderr.decode("utf-8", "replace"))
     if result.status not in accept:
-        raise GitError(words, result.status, result.stderr)
+        raise _failure(words, result)
     return result
+
+
+def _failure(words: Sequence[str], result: Result) -> PatchctlError:
+    # ``env``, which unsets what the user exported, says 127 of a program that is not there.
+    if result.status == 127 and version() is None:
+        return _no_git("none was")
+    # To an option or a command that it does not know yet, git answers with its usage.
+    if words[0] == "merge-tree" and result.status == 129 and (found := version() or ()) < MINIMUM:
+        return _no_git(f"{'.'.join(map(str, found))} was")
+    return GitError(words, result.status, result.stderr)
+
+
+def _no_git(found: str) -> PatchctlError:
+    needed = ".".join(map(str, MINIMUM))
+    return PatchctlError(Code.ENVIRONMENT, f"git {needed} or newer is needed; {found} found")
 
 
 def _talk(child: subprocess.Popen[bytes], stdin: bytes, progress: Callable[[str], None] | None) -> tuple[bytes, bytes]:
@@ -222,10 +244,11 @@ def _close(*streams: IO[bytes] | None) -> None:
             stream.close()
 
 
-def version() -> tuple[int, ...]:
-    """Return git's version as numbers, ``(2, 39, 5)``; raises PatchctlError (exit code 9) without git."""
-    found = re.search(r"\d+(\.\d+)+", run_git("version").text())
-    return tuple(int(part) for part in found.group().split(".")) if found else (0,)
+def version() -> tuple[int, ...] | None:
+    """Return git's version as numbers, ``(2, 39, 5)``, or None without git."""
+    said = process.output(["git", "--version"])
+    found = re.search(r"\d+(\.\d+)+", said or "")
+    return tuple(int(part) for part in found.group().split(".")) if found else None
 
 
 class MissingObjectError(PatchctlError):

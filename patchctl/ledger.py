@@ -6,13 +6,15 @@ import hashlib
 import json
 import sqlite3
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from patchctl.errors import Code, PatchctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+
+T = TypeVar("T")
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS results (
@@ -73,10 +75,27 @@ class Ledger:
             self._open.close()
             self._open = None
 
+    def _ask(self, query: str, values: Sequence[object]) -> list[tuple[str, ...]]:
+        return self._safely(lambda connection: connection.execute(query, values).fetchall())
+
+    def _safely(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what ``work`` gives; a ledger that turns out to be damaged is made anew."""
+        try:
+            try:
+                return work(self._connection())
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                self.close()
+                self._discard()
+                return work(self._connection())
+        except sqlite3.OperationalError as error:
+            raise PatchctlError(Code.ENVIRONMENT, f"cannot use the ledger {self.path}: {error}") from error
+
     def get(self, kind: str, key: str) -> Any | None:
         """Return the value kept under (kind, key), or None."""
-        row = self._connection().execute("SELECT value FROM results WHERE kind=? AND key=?", (kind, key)).fetchone()
-        return json.loads(row[0]) if row else None
+        rows = self._ask("SELECT value FROM results WHERE kind=? AND key=?", (kind, key))
+        return json.loads(rows[0][0]) if rows else None
 
     def get_many(self, kind: str, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values of those ``keys`` that are kept."""
@@ -85,25 +104,31 @@ class Ledger:
             part = wanted[start : start + 500]
             marks = ",".join("?" * len(part))
             query = f"SELECT key, value FROM results WHERE kind=? AND key IN ({marks})"  # noqa: S608 - only question marks
-            found.update({key: json.loads(value) for key, value in self._connection().execute(query, (kind, *part))})
+            found.update({key: json.loads(value) for key, value in self._ask(query, (kind, *part))})
         return found
 
     def put(self, kind: str, key: str, value: object, *, seconds: float = 0.0, log: str = "") -> None:
         """Keep ``value`` under (kind, key) with the time, the seconds it took and where its log lies."""
         row = (kind, key, json.dumps(value, sort_keys=True), time.time(), seconds, log)
-        self._connection().execute("INSERT OR REPLACE INTO results VALUES (?,?,?,?,?,?)", row)
+        self._ask("INSERT OR REPLACE INTO results VALUES (?,?,?,?,?,?)", row)
 
     def put_many(self, kind: str, values: Mapping[str, object]) -> None:
         """Keep many values under their keys in one transaction."""
-        if not values:
-            return
         now = time.time()
         rows = [(kind, key, json.dumps(value, sort_keys=True), now, 0.0, "") for key, value in values.items()]
-        connection = self._connection()
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("INSERT OR REPLACE INTO results VALUES (?,?,?,?,?,?)", rows)
-        connection.execute("COMMIT")
+
+        def insert(connection: sqlite3.Connection) -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.executemany("INSERT OR REPLACE INTO results VALUES (?,?,?,?,?,?)", rows)
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+        if rows:
+            self._safely(insert)
 
     def forget(self, kind: str, key: str) -> None:
         """Drop what is kept under (kind, key)."""
-        self._connection().execute("DELETE FROM results WHERE kind=? AND key=?", (kind, key))
+        self._ask("DELETE FROM results WHERE kind=? AND key=?", (kind, key))

@@ -32,14 +32,24 @@ class Outcome:
 
 
 def stop_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process and everything in its group, and wait for it: first asked, after ``GRACE`` seconds made to."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, sign)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=GRACE)
-        if process.poll() is not None and not _group_alive(process.pid):
-            return
+    """End a process and everything in its group, and wait for it: first asked, after ``GRACE`` seconds made to.
+
+    A second ctrl-C meanwhile makes it end at once.
+    """
+    try:
+        if not _ends(process, signal.SIGTERM):
+            _ends(process, signal.SIGKILL)
+    except KeyboardInterrupt:  # asked a second time: no more grace, but still nothing left behind
+        _ends(process, signal.SIGKILL)
+        raise
+
+
+def _ends(process: subprocess.Popen[bytes], sign: signal.Signals) -> bool:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, sign)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=GRACE)
+    return process.poll() is not None and not _group_alive(process.pid)
 
 
 def _group_alive(group: int) -> bool:
@@ -103,9 +113,11 @@ def run(
     finally:
         if timer is not None:
             timer.cancel()
-        stop_group(process)
-        if process.stdout is not None:
-            process.stdout.close()
+        try:
+            stop_group(process)
+        finally:
+            if process.stdout is not None:
+                process.stdout.close()
     after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     return Outcome(status, time.monotonic() - start, used, timed_out.is_set())

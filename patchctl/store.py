@@ -14,6 +14,7 @@ from patchctl.errors import Code, PatchctlError
 from patchctl.files import disk_errors, locked, remove_folder, replace_folder, write_atomic
 from patchctl.git import OID, GitError, MissingObjectError, Repo, run_git
 from patchctl.ledger import digest
+from patchctl.text import redacted
 
 if TYPE_CHECKING:
     import contextlib
@@ -24,14 +25,19 @@ if TYPE_CHECKING:
 
 DEMO = "patchctl:demo"
 REMOTE = "mirror"
+BASES = "refs/patchctl/bases/"  # upstream's own commits; what was pinned from elsewhere is no base
 # Fetching asks for commits and blobs by id; a mirror that is a plain folder must be told to answer that. One that
-# lacks objects itself must not fetch them for us: that would write into it.
+# lacks objects itself must not fetch them for us: that would write into it. Git knows GIT_NO_LAZY_FETCH from 2.39.4
+# and 2.45 on; an older one is left without any way to fetch.
+NO_FETCH = {"GIT_ALLOW_PROTOCOL": "none"}
 SERVE = (
-    "GIT_NO_LAZY_FETCH=1 git -c uploadpack.allowFilter=true -c uploadpack.allowAnySHA1InWant=true "
-    "-c safe.directory=* upload-pack"
+    "GIT_NO_LAZY_FETCH=1 GIT_ALLOW_PROTOCOL=none git -c uploadpack.allowFilter=true "
+    "-c uploadpack.allowAnySHA1InWant=true -c safe.directory=* upload-pack"
 )
+BORROWERS = ".worktrees"
 BUILD_NAME = re.compile(r"b([1-9][0-9]*)")
-NOT_THERE = re.compile(r"not our ref ([0-9a-f]{40})|couldn't find remote ref")
+NOT_THERE = re.compile(r"(?:not our ref|could not fetch) ([0-9a-f]{40})|couldn't find remote ref")
+FULL = re.compile(r"No space left|Disk quota exceeded|File too large")
 
 
 class Store:
@@ -44,7 +50,7 @@ class Store:
         self.place = place
         self.ledger = ledger
         self.progress = progress
-        name = re.sub(r"[^A-Za-z0-9.-]+", "-", url).strip("-")[-60:]
+        name = re.sub(r"[^A-Za-z0-9.-]+", "-", redacted(url)).strip("-")[-60:]
         self.folder = cache / "store" / f"{name}-{digest(url)[:8]}.git"
         self.repo = Repo(self.folder, self.remote_settings)
         self._checked_place = False
@@ -70,6 +76,11 @@ class Store:
             write_atomic(made / "patchctl-birth", uuid.uuid4().hex.encode())
             with disk_errors():
                 replace_folder(made, self.folder)
+
+    def lend(self, folder: Path) -> None:
+        """Note beside the store that the worktree ``folder`` reads its objects, so that they are not freed under it."""
+        with disk_errors(), self.folder.with_suffix(BORROWERS).open("a", encoding="utf-8") as file:
+            file.write(f"{folder.absolute()}\n")
 
     def remote_settings(self) -> list[str]:
         """Return the settings that name the remote; they are never written down, so a mirror can change any time."""
@@ -133,7 +144,7 @@ class Store:
     # --- commits --------------------------------------------------------------------------------------------------
 
     def _pin(self, oid: str) -> str:
-        return f"refs/patchctl/bases/{oid}"
+        return f"{BASES}{oid}"
 
     def has_commit(self, oid: str) -> bool:
         """Return whether the commit with all its history is here; starts no process."""
@@ -149,7 +160,7 @@ class Store:
             return
         if not OID.fullmatch(oid):
             raise PatchctlError(Code.INVALID, f"{oid} is not a full commit id (40 hex digits)")
-        known = self.repo.run("for-each-ref", "--contains", oid, "--count=1", "refs/patchctl/", accept=(0, 128, 129))
+        known = self.repo.run("for-each-ref", "--contains", oid, "--count=1", BASES, accept=(0, 128, 129))
         if known.status == 0 and known.stdout:
             with self._locked():
                 self._drop_stale_locks()
@@ -177,7 +188,10 @@ class Store:
         if NOT_THERE.search(error.stderr) or "bad object" in error.stderr or "not a commit" in error.stderr:
             where = self.url if self.place == self.url else f"{self.url} (mirror {self.place})"
             return PatchctlError(Code.INVALID, f"{where} has no commit {wanted}")
-        if "No space left" in error.stderr:
+        if error.status < 0:
+            why = f"git was ended by signal {-error.status} while fetching {self.url}"
+            return PatchctlError(Code.ENVIRONMENT, f"{why}; is there room on the disk and in memory?")
+        if FULL.search(error.stderr):
             return PatchctlError(Code.ENVIRONMENT, f"the disk is full: {self.folder}")
         said = [line for line in error.stderr.strip().splitlines() if line.startswith(("fatal:", "ssh:", "error:"))]
         why = said[0].removeprefix("fatal: ") if said else "no answer"
@@ -193,7 +207,7 @@ class Store:
             self.ledger.put("build-number", oid, kept)
         return kept
 
-    def resolve(self, name: str) -> str:
+    def resolve(self, name: str, anchor: str | None = None) -> str:
         """Return the commit a person names: all 40 digits, ``b9187``, a branch or a tag of upstream.
 
         ``bN`` is a tag of that name, else the commit N on upstream's main line; never an abbreviated id, which it could
@@ -212,29 +226,66 @@ class Store:
                 if self._is_named(name, oid):
                     return oid
         build = BUILD_NAME.fullmatch(name)
-        found = self._by_count(int(build[1]), refs.get("HEAD")) if build else None
+        found = self._by_count(int(build[1]), refs.get("HEAD"), anchor) if build else None
         if found is None:
-            raise PatchctlError(Code.INVALID, f"{self.url} has no branch, tag or build {name}")
+            where = self.url if self.place == self.url else f"{self.url} (mirror {self.place})"
+            hint = "; give the commit's 40 digits" if build else ""
+            raise PatchctlError(Code.INVALID, f"{where} has no branch, tag or build {name}{hint}")
         return found
 
     def _is_named(self, name: str, oid: str) -> bool:
         build = BUILD_NAME.fullmatch(name)
         return build is None or self.build_number(oid) == int(build[1])
 
-    def _by_count(self, build: int, head: str | None) -> str | None:
-        """Return the commit ``build`` steps from the root of a history without side lines, looking at all tips here."""
+    def _by_count(self, build: int, head: str | None, anchor: str | None) -> str | None:
+        """Return the commit that counts ``build`` on upstream's main line, looking back from every tip here.
+
+        A tip is on that line when ``anchor``, a commit known to be upstream's, is on its first-parent line (or it on
+        the anchor's): the HEAD of a fork counts its own commits too.
+        """
         if head:
             self.ensure_commit(head)
-        tips = self.repo.run("for-each-ref", "--format=%(objectname)", "refs/patchctl/").text().split()
-        for tip in dict.fromkeys([*([head] if head else []), *tips]):
+        tips = self.repo.run("for-each-ref", "--format=%(objectname)", BASES).text().split()
+        for tip in dict.fromkeys([*([anchor] if anchor else []), *([head] if head else []), *tips]):
             steps = self.build_number(tip) - build
-            if steps >= 0:
+            if steps >= 0 and (anchor is None or self._one_line(anchor, tip)):
                 words = ("rev-list", "--first-parent", f"--skip={steps}", "--max-count=1", tip)
                 oid = self.repo.run(*words).text()
                 if oid and self.build_number(oid) == build:
                     self.ensure_commit(oid)
                     return oid
         return None
+
+    def _one_line(self, one: str, other: str) -> bool:
+        """Return whether one of two commits is on the other's first-parent line."""
+        older, newer = sorted((one, other), key=self.build_number)
+        steps = self.build_number(newer) - self.build_number(older)
+        found = self.repo.run("rev-list", "--first-parent", f"--max-count={steps + 1}", newer).text().split()
+        return older in found
+
+    def at(self, place: str) -> Store:
+        """Return the same objects, with another place to fetch from: a fork, the repository of a pull request."""
+        return Store(self.url, place, self.folder.parent.parent, self.ledger, self.progress)
+
+    def pin(self, ref: str) -> str:
+        """Bring what ``ref`` (or a full id) names at this place, without blobs, keep it for good and return its id.
+
+        Raises PatchctlError: exit code 3 when there is no such ref, 7 when the place cannot be reached.
+        """
+        _ = self.birth
+        incoming = f"refs/patchctl/incoming/{digest(self.place, ref)[:16]}"
+        with self._locked():
+            try:
+                self._fetch(f"+{ref}:{incoming}")
+            except GitError as error:
+                raise self._explained(error, ref) from error
+            oid = self.repo.resolve(incoming)
+            if oid is None:
+                raise PatchctlError(Code.INVALID, f"{ref} of {self.place} is no commit")
+            # What a person reviewed stays, whatever becomes of the branch it came from.
+            self.repo.run("update-ref", f"refs/patchctl/pins/{oid}", oid)
+            self.repo.run("update-ref", "-d", incoming)
+        return oid
 
     def remote_refs(self) -> dict[str, str]:
         """Return upstream's branches, tags and HEAD with the ids they name."""
@@ -272,11 +323,15 @@ class Store:
         if not place.startswith("file://"):
             return set()
         mirror = git_folder(place.removeprefix("file://"))
-        checked = run_git(
-            "cat-file", "--batch-check=%(objectname)",
-            git_dir=mirror, stdin="\n".join(wanted).encode() + b"\n", settings=["safe.directory=*"], accept=(0, 128),
-        )  # fmt: skip
-        return {line.split()[0] for line in checked.text().splitlines() if line.endswith(" missing")}
+        stdin, settings = "\n".join(wanted).encode() + b"\n", ["safe.directory=*"]
+        words = ("cat-file", "--batch-check=%(objectname)")
+        checked = run_git(*words, git_dir=mirror, stdin=stdin, settings=settings, accept=(0, 128), env=NO_FETCH)
+        if checked.status == 0:
+            return {line.split()[0] for line in checked.text().splitlines() if line.endswith(" missing")}
+        # A mirror that is a partial clone itself: cat-file dies at the first promised object, rev-list names them.
+        listing = ("rev-list", "--objects", "--no-object-names", "--missing=print", "--no-walk", "--stdin")
+        listed = run_git(*listing, git_dir=mirror, stdin=stdin, settings=settings, accept=(0, 128), env=NO_FETCH)
+        return {line[1:] for line in listed.text().splitlines() if line.startswith("?")}
 
     def _fetch_what_is_there(self, wanted: list[str]) -> list[str]:
         """Fetch blobs; what the mirror names as missing is left out, what it fails on without a name is halved."""
@@ -299,6 +354,21 @@ class Store:
                 return [*absent, *(oid for half in halves for oid in self._fetch_what_is_there(half))]
             return absent
         return absent
+
+
+def borrowers(store: Path) -> list[Path]:
+    """Return the worktrees that read the objects of the store in this folder and are still there."""
+    noted = store.with_suffix(BORROWERS)
+    lines = noted.read_text(encoding="utf-8").splitlines() if noted.exists() else []
+    return [folder for line in dict.fromkeys(lines) if _borrows(folder := store / line, store)]
+
+
+def _borrows(folder: Path, store: Path) -> bool:
+    try:
+        lent = (folder / ".git" / "objects" / "info" / "alternates").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return str(store / "objects") in lent.splitlines()
 
 
 def git_folder(place: str) -> Path:

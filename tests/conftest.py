@@ -82,7 +82,9 @@ def patchctl_process() -> Callable[..., Ran]:
     def call(*words: object, cwd: Path, env: dict[str, str] | None = None, timeout: float = 120) -> Ran:
         command = [sys.executable, "-m", "patchctl", *(str(word) for word in words)]
         merged = {**os.environ, **(env or {})}
-        done = subprocess.run(command, cwd=cwd, env=merged, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            command, cwd=cwd, env=merged, capture_output=True, text=True, timeout=timeout, check=False
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return Ran(done.returncode, done.stdout, done.stderr)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchctl.errors import Code, PatchctlError
+from patchctl.text import uncoloured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 # gcc, clang; then nvcc's front end; then what the linker says.
 COMPILER = re.compile(r"^(?P<file>[^\s:][^:]*):(?P<line>\d+)(?::(?P<column>\d+))?: (?:fatal )?error: (?P<text>.+)$")
 NVCC = re.compile(r"^(?P<file>[^\s(][^(]*)\((?P<line>\d+)\): (?:catastrophic )?error(?: #[\w-]+)?: (?P<text>.+)$")
@@ -45,8 +45,8 @@ class Fault:
 
 
 def clean(text: str) -> str:
-    """Return ``text`` without terminal escapes and control characters."""
-    return ESCAPE.sub("", text)
+    """Return ``text`` without a compiler's colours, and unable to steer a terminal."""
+    return uncoloured(text)
 
 
 def first_fault(said: str, build: Path, source: Path) -> Fault | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from patchctl.build.cuda import CUBLAS, DRIVER, FOLDERS, CudaLibraries, find_lib
 from patchctl.build.toolchain import Tool, Toolchain, find_toolchain
 from patchctl.build.variant import find_cuobjdump
 from patchctl.files import cache_folder
-from patchctl.git import MINIMUM
+from patchctl.git import MINIMUM, version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,13 +58,13 @@ def unmet(checks: Sequence[Check]) -> list[Check]:
 
 
 def _git() -> Check:
-    said = process.output(["git", "--version"]) or ""
-    found = re.search(r"\d+(\.\d+)+", said)
     advice = "apt install git, conda install git, " + MODULES
-    if found is None:
+    number = version()
+    if number is None:
         return Check("git", MISSING, "not installed", advice)
-    state = OK if tuple(map(int, found[0].split(".")))[:2] >= MINIMUM else OLD
-    return Check("git", state, said.strip(), "" if state == OK else f"2.38 or newer is needed: {advice}")
+    state = OK if number[:2] >= MINIMUM else OLD
+    shown = f"git version {'.'.join(map(str, number))}"
+    return Check("git", state, shown, "" if state == OK else f"2.38 or newer is needed: {advice}")
 
 
 def _host(toolchain: Toolchain) -> list[Check]:

@@ -45,11 +45,15 @@ def is_elf(path: Path) -> bool:
 
 def read_elf(path: Path) -> Elf:
     """Return the facts of a 64-bit little-endian ELF file. Raises ElfError for anything else and for broken files."""
-    content = path.read_bytes()
+    return parse_elf(path.read_bytes(), path.name)
+
+
+def parse_elf(content: bytes, name: str) -> Elf:
+    """Return the same of a file's content; ``name`` is what errors call it."""
     try:
         return _parse(content)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
-        raise ElfError(f"{path.name} is a broken ELF file: {error}") from error
+        raise ElfError(f"{name} is a broken ELF file: {error}") from error
 
 
 def _parse(content: bytes) -> Elf:

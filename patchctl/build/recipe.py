@@ -29,6 +29,7 @@ ALWAYS = {
     # ggml's own wiring of ccache steps aside for C and C++ only, not for CUDA.
     "GGML_CCACHE": "OFF",
 }
+IDENTITY = ("LLAMA_BUILD_NUMBER", "LLAMA_BUILD_COMMIT")
 # Flags from the environment would change binaries without changing the key; settings belong in the stack.
 UNSET = frozenset(
     (
@@ -86,7 +87,7 @@ def configuration(build: Build, variant: str) -> dict[str, str]:
 
 def identity_settings(source: Source) -> dict[str, str]:
     """Return the settings by which a binary says which tree it was built from."""
-    return {"LLAMA_BUILD_NUMBER": str(source.build_number), "LLAMA_BUILD_COMMIT": source.identity}
+    return dict(zip(IDENTITY, (str(source.build_number), source.identity), strict=True))
 
 
 def machine_settings(toolchain: Toolchain, *, cuda: bool) -> dict[str, str]:
@@ -104,15 +105,22 @@ def machine_settings(toolchain: Toolchain, *, cuda: bool) -> dict[str, str]:
 
 
 def build_key(
-    tree: str,
+    source: Source,
     settings: Mapping[str, str],
     identity: Mapping[str, str],
     targets: Iterable[str],
     files: Iterable[str],
 ) -> str:
-    """Return the key of a build: tree, canonical settings, compilers, recipe, what is installed."""
+    """Return the key of a build: tree, who it says it is, canonical settings, compilers, recipe, what is installed."""
     return digest(
-        "build", RECIPE_VERSION, tree, dict(settings), dict(identity), sorted(set(targets)), sorted(set(files))
+        "build",
+        RECIPE_VERSION,
+        source.tree,
+        identity_settings(source),
+        dict(settings),
+        dict(identity),
+        sorted(set(targets)),
+        sorted(set(files)),
     )
 
 

@@ -76,7 +76,7 @@ class Job:
     @property
     def key(self) -> str:
         """Return the build key."""
-        return recipe.build_key(self.source.tree, self.settings, self.identity, self.wanted, self.build.files)
+        return recipe.build_key(self.source, self.settings, self.identity, self.wanted, self.build.files)
 
     @property
     def target(self) -> Path:
@@ -100,12 +100,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Built:
-    """A built variant: its folder, its key, whether anything had to be done, what ``build-info.json`` says."""
+    """A built variant: its folder, its key, whether anything had to be done, what ``build-info.json`` says.
+
+    ``aside`` is where the files are now that were in the folder and that no build had put there.
+    """
 
     path: Path
     key: str
     fresh: bool
     info: dict[str, Any]
+    aside: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -122,24 +126,36 @@ class _Run:
 
 
 def find_built(job: Job, ledger: Ledger) -> Built | None:
-    """Return the installed build when it is the one ``job`` asks for and all its files are there, else None.
+    """Return the installed build when it is the one ``job`` asks for and all its files are as installed, else None.
 
-    Starts no process and needs no checkout.
+    Starts no process and needs no checkout; reads only files whose size or times differ from those last seen.
     """
     key = job.key
     kept = ledger.get("build", key)
     try:
         info = json.loads((job.target / install.BUILD_INFO).read_bytes())
         same = info["build_key"] == key and info["release"] == job.source.release and info["variant"] == job.variant
-        if not kept or not same or kept["files"] != info["files"] or not _complete(job.target, info["files"]):
+        if not kept or not same or kept["files"] != info["files"] or not _complete(job, ledger, info["files"]):
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Built(job.target, key, fresh=False, info=info)
 
 
-def _complete(folder: Path, files: list[dict[str, Any]]) -> bool:
-    return all((folder / file["path"]).stat().st_size == file["size"] for file in files)
+def _complete(job: Job, ledger: Ledger, files: list[dict[str, Any]]) -> bool:
+    place = _place(job)
+    known = ledger.get("installed", place) or {}
+    if install.changed_file(job.target, files, known) is not None:
+        return False
+    now = install.stamps(job.target, files)
+    if now != known:
+        ledger.put("installed", place, now)
+    return True
+
+
+def _place(job: Job) -> str:
+    """Return the key of the files where they are: several workspaces may hold the same build."""
+    return digest("installed", str(job.target), job.key)
 
 
 def build_variant(job: Job, ledger: Ledger, watch: Watcher = ignore) -> Built:
@@ -157,11 +173,12 @@ def build_variant(job: Job, ledger: Ledger, watch: Watcher = ignore) -> Built:
     check_python(job.src, job.source.touched)
     wait_for_orphans(job.folder)
     _make(run)
-    info = _install(run)
+    info, aside = _install(run)
+    ledger.put("installed", _place(job), install.stamps(job.target, info["files"]))
     ledger.put(
         "build", job.key, {"files": info["files"]}, seconds=sum(run.durations.values()), log=str(job.log("compile"))
     )
-    return Built(job.target, job.key, fresh=True, info=info)
+    return Built(job.target, job.key, fresh=True, info=info, aside=aside)
 
 
 def _make(run: _Run) -> None:
@@ -218,7 +235,7 @@ def _compile(run: _Run) -> None:
             run.durations[step] = done.seconds
 
 
-def _install(run: _Run) -> dict[str, Any]:
+def _install(run: _Run) -> tuple[dict[str, Any], tuple[Path, ...]]:
     job = run.job
     run.step("install")
     start = time.monotonic()
@@ -232,8 +249,8 @@ def _install(run: _Run) -> dict[str, Any]:
         info.update(_info(run, made, found))
         return json.dumps(info, indent=2).encode() + b"\n"
 
-    install.install(job.target, parts, source=job.src, files=job.build.files, describe=describe)
-    return info
+    aside = install.install(job.target, parts, source=job.src, files=job.build.files, describe=describe)
+    return info, aside
 
 
 def _architectures(job: Job, made: Path) -> list[str]:

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import signal
 import sys
 
 import click
 
 from patchctl import __version__
+from patchctl.cli.ui import echo, hang_up, write
 from patchctl.errors import Code, InvalidError
+from patchctl.text import one_line, redacted
 
 COMMANDS = {
     "init": "start a workspace: folders, an example stack",
+    "status": "what upstream did to each patch, and what can go",
     "lint": "find what is wrong with manifests, pages and patches",
     "lock": "resolve a stack and write its lock",
     "check": "judge every patch of a stack in memory, one row each",
     "apply": "apply a stack in a worktree you can open",
+    "import": "patches from a file, a commit, a pull request, a queue, a fork's branch",
+    "edit": "change one patch in the middle of its stack, or start a new one",
+    "refresh": "new revisions for patches that were made for another base",
     "build": "apply, configure, compile, install, smoke",
     "run": "run something with what was built",
     "smoke": "run the tests on binaries already built",
+    "export": "the patches of a stack as one mbox, a quilt series or numbered mails",
+    "bundle": "the patched source, lock and build recipe as one file",
+    "package": "relocatable binaries with licences, checksums and release notes",
+    "publish": "push a stack as a branch, one commit a patch, and a tag",
     "doctor": "what this machine can build, and how to get what is missing",
     "cache": "what the cache holds, and how to free it",
 }
+
+KEYWORDS = {"import": "import_"}  # Python keeps the word for itself
 
 
 class Commands(click.Group):
@@ -36,8 +50,8 @@ class Commands(click.Group):
         """Return the command, or None when there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"patchctl.cli.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
+        name = KEYWORDS.get(cmd_name, cmd_name)
+        command: click.Command = getattr(importlib.import_module(f"patchctl.cli.{name}"), name)
         return command
 
     def resolve_command(
@@ -69,14 +83,49 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; every failure becomes one clear message and the exit code of its kind."""
+    _fill_standard_streams()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
+            signal.signal(number, _end)
     sys.exit(run_words(sys.argv[1:]))
+
+
+class EndedError(KeyboardInterrupt):
+    """Somebody asked patchctl to end: cleaned up after as after ctrl-C, with the exit code of the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = 128 + number
+
+
+def _end(number: int, _frame: object) -> None:
+    raise EndedError(number)
+
+
+def _fill_standard_streams() -> None:
+    """Let closed standard streams lead nowhere; the next file that is opened would take their place."""
+    for number in (0, 1, 2):
+        if not _is_open(number):
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def run_words(words: list[str]) -> int:
     """Run one command line and return its exit code."""
+    stdout = sys.stdout
     try:
         # Without standalone mode click returns the exit code a command asked for.
-        code = cli.main(args=words, prog_name="patchctl", standalone_mode=False)
+        code = cli.main(args=words or ["--help"], prog_name="patchctl", standalone_mode=False)
+    except SystemExit as error:
+        # click wraps the stream when its own text (help, version) finds nobody listening.
+        return _exit_code(error) if sys.stdout is stdout else hang_up(stdout)
     except BaseException as error:  # noqa: BLE001 - the one place that turns failures into words
         return _explain(error, as_json=_wants_json(words))
     return code if isinstance(code, int) else Code.OK
@@ -89,17 +138,18 @@ def _wants_json(words: list[str]) -> bool:
 def _explain(error: BaseException, *, as_json: bool) -> int:
     """Show what went wrong, in one line where one is enough, and return the exit code of its kind."""
     code, words = _words(error)
-    if words and as_json:
-        click.echo(_object(error, code, words.removeprefix("error: ")))
-    if words:
-        click.echo(words, err=True)
+    with contextlib.suppress(OSError):  # a full disk where the output goes is no reason to forget the code
+        if words and as_json:
+            write(_object(error, code, words.removeprefix("error: ")))
+        if words:
+            echo(words, err=True)
     return code
 
 
 def _object(error: BaseException, code: int, words: str) -> str:
     import json
 
-    message = error.format_message() if isinstance(error, click.ClickException) else words
+    message = redacted(error.format_message() if isinstance(error, click.ClickException) else words)
     problems = [vars(problem) for problem in error.problems] if isinstance(error, InvalidError) else []
     found = {"code": int(code), "message": message, "problems": problems}
     return json.dumps({"schema_version": 1, "error": found}, indent=2, ensure_ascii=False)
@@ -107,20 +157,23 @@ def _object(error: BaseException, code: int, words: str) -> str:
 
 def _words(error: BaseException) -> tuple[int, str]:
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        return Code.INTERRUPTED, "interrupted; the same command goes on where this one stopped"
+        asked = error if isinstance(error, EndedError) else error.__cause__
+        code = asked.code if isinstance(asked, EndedError) else Code.INTERRUPTED
+        return code, "interrupted; the same command goes on where this one stopped"
     if isinstance(error, click.UsageError):
         usage = f"{error.ctx.get_usage()}\n" if error.ctx else ""
         return Code.USAGE, f"{usage}error: {error.format_message()}"
     if isinstance(error, click.ClickException):
-        return error.exit_code, f"error: {error.message}"
-    if isinstance(error, BrokenPipeError):
-        # Nobody listens any more; Python would complain once again when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Code.OK, ""
+        found = [one_line(str(problem)) for problem in error.problems] if isinstance(error, InvalidError) else []
+        return error.exit_code, "\n".join(found) or f"error: {error.message}"
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         return Code.ENVIRONMENT, f"error: {error.strerror or error}{where}"
     return Code.UNEXPECTED, f"error: unexpected: {error!r}; the details are in {_crash_log(error)}"
+
+
+def _exit_code(error: SystemExit) -> int:
+    return error.code if isinstance(error.code, int) else Code.UNEXPECTED if error.code else Code.OK
 
 
 def _crash_log(error: BaseException) -> str:
@@ -133,5 +186,5 @@ def _crash_log(error: BaseException) -> str:
     text = f"patchctl {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n{details}"
     handle, name = tempfile.mkstemp(prefix="patchctl-crash-", suffix=".log")
     with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123 - the handle mkstemp opened
-        file.write(text)
+        file.write(redacted(text))
     return str(Path(name))

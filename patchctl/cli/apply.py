@@ -72,7 +72,9 @@ def _apply(app: App, name: str, onto: str | None, action: str | None) -> int:
 
 def _abort(app: App, worktree: Worktree) -> int:
     """Needs neither upstream nor sound patches: whatever happened, it can be ended."""
-    worktree.remove()
+    from patchctl.series.session import abandon
+
+    abandon(worktree)
     app.ui.say("aborted; the worktree is gone")
     app.ui.result({"aborted": True})
     return Code.OK

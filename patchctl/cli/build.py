@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from patchctl.cli.common import App, command, patch_options, stack_argument
+from patchctl.cli.installed import require_one_of_release
 from patchctl.cli.ui import outcome, seconds, table
 from patchctl.errors import Code, PatchctlError
 from patchctl.ledger import digest
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from patchctl.manifest.workspace import StackFile
     from patchctl.series.resolve import Resolved
     from patchctl.series.source import Source
+    from patchctl.ship.bundle import Bundle
     from patchctl.smoke.plan import Case
     from patchctl.smoke.result import Result
     from patchctl.store import Store
@@ -34,6 +37,7 @@ class Options:
 
     variants: tuple[str, ...]
     targets: tuple[str, ...]
+    cmake: tuple[str, ...]
     only: tuple[str, ...]
     without: tuple[str, ...]
     jobs: int | None
@@ -43,8 +47,8 @@ class Options:
 
     @property
     def whole(self) -> bool:
-        """Return whether this is the release itself, not a part of its patches."""
-        return not self.only and not self.without
+        """Return whether this is the release itself, not a part of its patches or targets."""
+        return not self.only and not self.without and not self.targets
 
 
 @dataclass
@@ -67,18 +71,24 @@ class Done:
 
 @dataclass
 class Run:
-    """One build of one stack: what was asked for, what it is made from, what became of it."""
+    """One build of one stack: what was asked for, what it is made from, what became of it.
+
+    Sources come from upstream's objects in ``store``, or lie in the slot of ``bundle``.
+    """
 
     app: App
     stack: StackFile
-    store: Store
     source: Source
     options: Options
+    store: Store | None = None
+    bundle: Bundle | None = None
     done: Done = field(default_factory=Done)
 
     @property
     def slot(self) -> Path:
         """Return the folder of the checkout and the build folders: one for each release of each workspace."""
+        if self.bundle is not None:
+            return self.bundle.slot
         stack = self.stack.stack
         return self.app.cache / "build" / digest(stack.upstream.repo, str(self.app.workspace.root), stack.release)[:12]
 
@@ -92,6 +102,12 @@ class Run:
 @stack_argument
 @click.option("--variant", "variants", multiple=True, metavar="V", help="Build this variant only (repeatable).")
 @click.option("--target", "targets", multiple=True, metavar="T", help="Build this target only (repeatable).")
+@click.option(
+    "--cmake",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of a variant V that STACK does not have (repeatable).",
+)
 @patch_options
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Compile this many files at once.")
 @click.option("-k", "--keep-going", is_flag=True, help="Compile what can be compiled after a failure.")
@@ -100,49 +116,85 @@ class Run:
 def build(app: App, *, name: str, **words: Any) -> int:
     """Apply STACK, configure, compile, install and test it; prints where the binaries are.
 
+    STACK may be a bundle (FILE.tar.gz): it needs no git, no network and no workspace, and installs into ./out/.
+
     \b
     patchctl build stacks/demo.yaml
     patchctl build stacks/b9187.yaml --variant cpu
+    patchctl build b9187-bundle.tar.gz --variant sm_90 --cmake GGML_CUDA=ON --cmake CMAKE_CUDA_ARCHITECTURES=90-real
     """
+    from patchctl.ship.bundle import is_bundle
+
     options = Options(**words)
-    stack = app.stack(name)
-    variants = _variants(stack, options)
-    store, _, resolved = app.resolve(stack, only=options.only, without=options.without)
-    resolved.require_success(name)
-    if options.whole:
-        _follow_lock(app, stack, store, resolved, locked=options.locked)
-    source = resolved.source(store, stack.stack.upstream.repo, _label(stack.stack.release, options))
-    cases = _cases(app, stack, resolved, options)
-    run = Run(app, stack, store, source, options)
-    _build(run, variants)
+    run, cases = (_from_bundle if is_bundle(name) else _from_stack)(app, name, options)
+    _build(run, _variants(run.stack, options))
     _smoke(run, cases)
-    if options.whole and not options.targets and run.done.built:
+    if options.whole and (run.done.built or run.done.failed):
         _record(run)
     _show(run)
     app.ui.result(_object(run))
     return _code(run)
 
 
+def _from_stack(app: App, name: str, options: Options) -> tuple[Run, list[Case]]:
+    from patchctl.ship.variants import with_variant
+
+    stack = with_variant(app.stack(name), options.variants, options.cmake)
+    _variants(stack, options)
+    require_one_of_release(app, stack)
+    store, _, resolved = app.resolve(stack, only=options.only, without=options.without)
+    resolved.require_success(name)
+    if options.whole:
+        follow_lock(app, stack, store, resolved, locked=options.locked)
+    source = resolved.source(store, stack.stack.upstream.repo, _label(stack.stack.release, options))
+    return Run(app, stack, source, options, store=store), _cases(app, stack, resolved, options)
+
+
+def _from_bundle(app: App, name: str, options: Options) -> tuple[Run, list[Case]]:
+    from patchctl.ship.variants import with_variant
+    from patchctl.smoke.plan import stack_cases
+
+    if options.only or options.without:
+        raise PatchctlError(Code.USAGE, "a bundle is one tree: --only and --without are for stacks")
+    bundle = open_bundle(app, name)
+    stack = with_variant(bundle.stack, options.variants, options.cmake)
+    _variants(stack, options)
+    source = replace(bundle.source, release=_label(bundle.source.release, options))
+    return Run(app, stack, source, options, bundle=bundle), stack_cases(bundle.workspace, stack)
+
+
+def open_bundle(app: App, name: str) -> Bundle:
+    """Return the bundle at the path ``name``, unpacked; what is built of it goes below the current folder."""
+    from pathlib import Path
+
+    from patchctl.manifest.workspace import Workspace
+    from patchctl.ship import bundle
+
+    app.workspace = Workspace(Path.cwd())
+    with app.ui.progress(name) as show:
+        return bundle.open_bundle(Path(name), app.cache, lambda at: show(f"{at} files"))
+
+
 def _variants(stack: StackFile, options: Options) -> list[str]:
+    from patchctl.ship.variants import unknown_variant
+
     known = list(stack.stack.build.variants)
     for variant in options.variants:
         if variant not in known:
-            from patchctl.errors import closest
-
-            near = closest(variant, known) or f"; it has {', '.join(known)}"
-            raise PatchctlError(Code.USAGE, f"{stack.stack.release} has no variant {variant!r}{near}")
+            raise unknown_variant(stack, variant)
     return [variant for variant in known if variant in options.variants] if options.variants else known
 
 
 def _label(release: str, options: Options) -> str:
-    """Return the name of what is built: the release, or the release with the part of its patches asked for."""
+    """Return the name of what is built: the release, or the release with the part of it asked for."""
     words = [f"only-{'+'.join(options.only)}"] if options.only else []
     words += [f"without-{'+'.join(options.without)}"] if options.without else []
+    words += [f"target-{'+'.join(sorted(set(options.targets)))}"] if options.targets else []
     label = "-".join([release, *words])
-    return label if len(label) <= 80 else f"{release}-{digest(words)[:12]}"
+    return label if re.fullmatch(r"[A-Za-z0-9._+-]{1,80}", label) else f"{release}-{digest(words)[:12]}"
 
 
-def _follow_lock(app: App, stack: StackFile, store: Store, resolved: Resolved, *, locked: bool) -> None:
+def follow_lock(app: App, stack: StackFile, store: Store, resolved: Resolved, *, locked: bool) -> None:
     """Hold the result to the lock; renew a lock that no longer describes the stack, unless ``locked``."""
     from patchctl.manifest.lockfile import lock_path, read_lock, write_lock
     from patchctl.series.resolve import check_lock, why_stale
@@ -220,25 +272,43 @@ def _build_job(run: Run, job: Job) -> None:
 
     try:
         with _progress(run.app, job) as watch:
-            run.done.built[job.variant] = build_variant(job, run.app.ledger, watch)
+            built = build_variant(job, run.app.ledger, watch)
+        run.done.built[job.variant] = built
+        _tell_aside(run.app, built)
     except PatchctlError as error:
         run.done.failed[job.variant] = error
+
+
+def _tell_aside(app: App, built: Built) -> None:
+    if built.aside:
+        folder = next(path for path in built.aside[0].parents if path.parent == built.path.parent)
+        names = [path.relative_to(folder).as_posix() for path in built.aside]
+        named = ", ".join(names[:3]) + ("…" if len(names) > 3 else "")
+        what = f"files in {app.workspace.shown(built.path)} that no build put there"
+        app.ui.warn(f"{what} were moved to {app.workspace.shown(folder)}: {named}")
 
 
 def _check_out(run: Run) -> None:
     from patchctl.series.checkout import materialise
 
+    if run.store is None:
+        return _tell_left_out(run, run.bundle.left_out if run.bundle else ())
     app, source = run.app, run.source
     with app.ui.progress(f"{source.release}: sources") as show:
         moved = materialise(run.store, source.tree, run.slot / "src", lambda at, of: show(f"{at} of {of} files"))
     needed = sorted(set(moved.left_out) & set(source.touched))
     if needed:
         raise PatchctlError(Code.ENVIRONMENT, f"no copy of upstream has {', '.join(needed)}, which a patch touches")
-    if moved.left_out:
-        named = ", ".join(moved.left_out[:3]) + ("…" if len(moved.left_out) > 3 else "")
-        app.ui.warn(f"no copy of upstream has {len(moved.left_out)} of its files; left out: {named}")
+    _tell_left_out(run, moved.left_out)
     for path in moved.aside:
         app.ui.warn(f"a file that is not part of the stack was in the sources; moved to {path}")
+    return None
+
+
+def _tell_left_out(run: Run, paths: tuple[str, ...]) -> None:
+    if paths:
+        named = ", ".join(paths[:3]) + ("…" if len(paths) > 3 else "")
+        run.app.ui.warn(f"no copy of upstream has {len(paths)} of its files; left out: {named}")
 
 
 @contextlib.contextmanager
@@ -266,15 +336,18 @@ def _smoke(run: Run, cases: list[Case]) -> None:
                 install,
                 logs=run.logs / f"{variant}.tests",
                 ledger=run.app.ledger,
+                part=bool(run.options.targets),
                 tell=lambda result: show(result.test),
             )
 
 
 def _record(run: Run) -> None:
     from patchctl.report.evidence import evidence_path, record
+    from patchctl.smoke.hardware import detect
 
     infos = {name: built.info for name, built in run.done.built.items()}
-    if record(run.stack.path, run.source, infos, run.done.results):
+    known, failed, hardware = run.stack.stack.build.variants, run.done.failed, vars(detect())
+    if record(run.stack.path, run.source, infos, run.done.results, hardware=hardware, known=known, failed=failed):
         run.app.ui.detail(f"wrote {run.app.workspace.shown(evidence_path(run.stack.path))}")
 
 
@@ -289,11 +362,17 @@ def _show(run: Run) -> None:
         if result.result in {"fail", "error"} or result.attention:
             ui.say(f"{outcome(result.result)}  {result.variant}  {result.test}: {result.detail}\n  log: {result.log}")
     for variant, error in done.failed.items():
-        ui.note(f"error: {variant}: {error.message}")
+        ui.error(f"error: {variant}: {error.message}")
+
+
+def _why_unproven(run: Run, variant: str) -> str:
+    """Return why a variant is not proven, empty when it is; some of the targets are not the release."""
+    from patchctl.smoke.result import why_unproven
+
+    return why_unproven(run.done.of(variant)) or ("only some of its targets" if run.options.targets else "")
 
 
 def _row(run: Run, variant: str) -> list[str]:
-    from patchctl.smoke.result import proven, why_unproven
 
     done = run.done
     if variant in done.skipped:
@@ -302,13 +381,12 @@ def _row(run: Run, variant: str) -> list[str]:
         return [variant, outcome("fail"), "see below"]
     built, mine = done.built[variant], done.of(variant)
     spent = f"built in {seconds(sum(built.info['durations'].values()))}" if built.fresh else "up to date"
-    proof = f"{len(mine)} tests passed" if proven(mine) else f"unproven: {why_unproven(mine)}"
+    why = _why_unproven(run, variant)
+    proof = f"unproven: {why}" if why else f"{len(mine)} tests passed"
     return [variant, spent, proof, run.app.workspace.shown(built.path)]
 
 
 def _object(run: Run) -> dict[str, Any]:
-    from patchctl.smoke.result import proven
-
     source, done = run.source, run.done
     built = {
         name: {"state": "built" if it.fresh else "up to date", "path": str(it.path), **_brief(it)}
@@ -323,7 +401,7 @@ def _object(run: Run) -> dict[str, Any]:
         "result": {"commit": source.commit, "tree": source.tree},
         "variants": {**built, **skipped, **failed},
         "results": [vars(result) for result in done.results],
-        "proven": {name: proven(done.of(name)) for name in done.built},
+        "proven": {name: not _why_unproven(run, name) for name in done.built},
     }
 
 
@@ -332,7 +410,7 @@ def _brief(built: Built) -> dict[str, Any]:
 
 
 def _code(run: Run) -> int:
-    from patchctl.smoke.result import exit_code, proven
+    from patchctl.smoke.result import exit_code
 
     done = run.done
     if done.failed:
@@ -340,7 +418,7 @@ def _code(run: Run) -> int:
     tested = exit_code(done.results)
     if tested:
         return tested
-    if run.options.strict and (done.skipped or not all(proven(done.of(name)) for name in done.built)):
+    if run.options.strict and (done.skipped or any(_why_unproven(run, name) for name in done.built)):
         return Code.ATTENTION
     asked_but_skipped = set(run.options.variants) & set(done.skipped)
     return Code.ENVIRONMENT if asked_but_skipped else Code.OK

@@ -33,8 +33,7 @@ def cache(app: App, *, parts: tuple[str, ...]) -> int:
     freed = {part: _size(app.cache / part) for part in wanted}
     busy = [name for part in wanted for name in _free(app.cache / part)]
     if "all" in parts:
-        app.ledger.close()
-        (app.cache / "ledger.sqlite").unlink(missing_ok=True)
+        busy += _free_ledger(app)
     for part, size in freed.items():
         app.ui.say(f"freed {part}: {_shown(size)}")
     if not wanted:
@@ -68,10 +67,14 @@ def _size(folder: Path) -> int:
 def _free(folder: Path) -> list[str]:
     """Remove everything in a folder but what another patchctl works on; return the names of that."""
     from patchctl.files import locked, remove_folder
+    from patchctl.store import BORROWERS, borrowers
 
     busy = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.suffix in {".lock", ".owner"}:
+        if path.suffix in {".lock", ".owner", BORROWERS}:
+            continue
+        if path.suffix == ".git" and (reading := borrowers(path)):
+            busy.append(f"{path.name} (read by {', '.join(map(str, reading))}; end that with --abort)")
             continue
         try:
             with locked(path.with_suffix(".lock"), path.name):
@@ -79,6 +82,33 @@ def _free(folder: Path) -> list[str]:
         except PatchctlError:
             busy.append(path.name)
     return busy
+
+
+def _free_ledger(app: App) -> list[str]:
+    """Remove the ledger and what SQLite keeps beside it, unless another patchctl uses it; return its name then."""
+    import sqlite3
+
+    app.ledger.close()
+    path = app.cache / "ledger.sqlite"
+    if not path.exists():
+        return []
+    held = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        # Exclusive in this mode is granted only where no other process has the file open, and ends the WAL.
+        held.execute("PRAGMA locking_mode=EXCLUSIVE")
+        held.execute("PRAGMA journal_mode=DELETE")
+        held.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        return [path.name]
+    except sqlite3.DatabaseError:
+        pass  # damaged: nobody can use it
+    else:
+        held.execute("ROLLBACK")
+    finally:
+        held.close()
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return []
 
 
 def _shown(size: int) -> str:

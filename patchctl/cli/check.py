@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,8 +10,9 @@ import click
 from patchctl.cli.common import App, command, patch_options, stack_argument
 from patchctl.cli.ui import outcome, table
 from patchctl.errors import Code
-from patchctl.series.explain import Cause, causes
+from patchctl.series.explain import Cause, causes, plain
 from patchctl.series.judge import Outcome
+from patchctl.series.overlap import Warned, warnings
 
 if TYPE_CHECKING:
     from patchctl.series.patch import Patch
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from patchctl.store import Store
 
 Why = dict[str, dict[str, list[Cause]]]
+Shown = tuple["Resolved", "list[Step] | None", Why]
+Warnings = dict[str, list[Warned]]
+SHOWN = 12  # lines of warnings on screen; --json has them all
 
 
 @command("check")
@@ -39,10 +44,12 @@ def check(
     store, series, resolved = app.resolve(stack, only=only, without=without, onto=onto)
     by_itself = series.alone(resolved.base, resolved.patches) if alone else None
     why = _explain(store, resolved)
+    warned = _warned(app, store, resolved)
     release = stack.stack.release
-    app.ui.result(_object(store, release, resolved, by_itself, why))
+    app.ui.result(_object(store, release, resolved, by_itself, why, warned=warned))
     app.ui.say(_headline(release, resolved))
-    _show(app, name, resolved, by_itself, why)
+    _show(app, name, onto, (resolved, by_itself, why))
+    _show_warnings(app, warned)
     if resolved.refused:
         return Code.POLICY
     return Code.CONFLICT if resolved.failed else Code.OK
@@ -56,7 +63,39 @@ def _explain(store: Store, resolved: Resolved) -> Why:
     }
 
 
-def _object(store: Store, release: str, resolved: Resolved, alone: list[Step] | None, why: Why) -> dict[str, Any]:
+def _warned(app: App, store: Store, resolved: Resolved) -> Warnings:
+    """Return what a person should look at and has not acknowledged in the page of the patch."""
+    since = {patch.id: commit for patch in resolved.patches if (commit := _first_base(app, patch))}
+    found = warnings(store, resolved.base, resolved.patches, resolved.steps, since)
+    pages = {patch.id: app.workspace.load_page(patch.id).page for patch in resolved.patches}
+    return {name: [one for one in some if one.kind not in pages[name].acknowledged] for name, some in found.items()}
+
+
+def _first_base(app: App, patch: Patch) -> str | None:
+    """Return the commit that the first revision of a patch was made on: what came after it, nobody wrote it for."""
+    revisions = app.workspace.revisions(patch.id)
+    if patch.file is None or not revisions or revisions[0].name == patch.file:
+        return patch.revision.base_commit
+    from patchctl.manifest.revision import parse_file
+
+    return parse_file(revisions[0], app.workspace.shown(revisions[0])).base_commit
+
+
+def _show_warnings(app: App, warned: Warnings) -> None:
+    lines = [
+        f"{click.style('warning', fg='yellow')}  {name}: {plain(one.message)}{f' ({one.path})' if one.path else ''}"
+        for name, some in warned.items()
+        for one in some
+    ]
+    for line in lines[:SHOWN]:
+        app.ui.say(line)
+    if len(lines) > SHOWN:
+        app.ui.say(f"and {len(lines) - SHOWN} more warnings; --json has all")
+
+
+def _object(
+    store: Store, release: str, resolved: Resolved, alone: list[Step] | None, why: Why, *, warned: Warnings
+) -> dict[str, Any]:
     from patchctl.series.resolve import patch_ids
 
     whole = not resolved.failed and not resolved.refused
@@ -66,6 +105,8 @@ def _object(store: Store, release: str, resolved: Resolved, alone: list[Step] | 
         _row(patch, step, patch_id, why.get(patch.id, {}))
         for patch, step, patch_id in zip(resolved.patches, resolved.steps, ids, strict=True)
     ]
+    for row in patches:
+        row["warnings"] = [asdict(one) for one in warned[row["id"]]]
     for row, step in zip(patches, alone or (), strict=False):
         row["alone"] = {"outcome": step.outcome.value}
     return {
@@ -98,7 +139,8 @@ def _headline(release: str, resolved: Resolved) -> str:
     return f"{release}  {count} patch{'' if count == 1 else 'es'} on {resolved.base[:9]} (b{resolved.build})"
 
 
-def _show(app: App, name: str, resolved: Resolved, alone: list[Step] | None, why: Why) -> None:
+def _show(app: App, name: str, onto: str | None, shown: Shown) -> None:
+    resolved, alone, why = shown
     count = len(resolved.patches)
     rows: list[list[str]] = []
     for at, (patch, step) in enumerate(zip(resolved.patches, resolved.steps, strict=True)):
@@ -107,9 +149,10 @@ def _show(app: App, name: str, resolved: Resolved, alone: list[Step] | None, why
         app.ui.say(line)
     for sentence in resolved.refused:
         app.ui.say(f"{click.style('refused', fg='red')}  {sentence}")
+    words = f"{name} --onto {onto}" if onto else name
     conflicts = sum(step.outcome is Outcome.CONFLICT for step in resolved.steps)
     if conflicts:
-        app.ui.say(f"{conflicts} of {count} conflict{'s' if conflicts == 1 else ''}. Open with: patchctl apply {name}")
+        app.ui.say(f"{conflicts} of {count} conflict{'s' if conflicts == 1 else ''}. Open with: patchctl apply {words}")
 
 
 def _lines(patch: Patch, step: Step, alone: Step | None, why: dict[str, list[Cause]]) -> list[list[str]]:

@@ -59,11 +59,17 @@ class App:
 
     def store(self, stack: StackFile, progress: Callable[[str], None] = lambda _: None) -> Store:
         """Return the objects of the stack's upstream."""
+        return self.store_of(stack.stack.upstream.repo, progress)
+
+    def store_of(self, url: str, progress: Callable[[str], None] = lambda _: None) -> Store:
+        """Return the objects of the upstream at ``url``."""
         from patchctl.config import mirror_for
         from patchctl.store import Store
 
-        url = stack.stack.upstream.repo
-        store = Store(url, mirror_for(url), self.cache, self.ledger, progress)
+        return self.watch(Store(url, mirror_for(url), self.cache, self.ledger, progress))
+
+    def watch(self, store: Store) -> Store:
+        """Return ``store``, whose processes end with the command."""
         self._stores.append(store)
         return store
 
@@ -84,7 +90,10 @@ class App:
 
         with self.ui.progress(stack.stack.release) as show:
             store = self.store(stack, show)
-            base = store.resolve(onto) if onto else stack.stack.upstream.commit
+            base = stack.stack.upstream.commit
+            if onto is not None:
+                store.ensure_commit(base)
+                base = store.resolve(onto, base)
             everything = load_patches(self.workspace, stack, store, base)
             patches = select(everything, only=only, without=without)
             series = Series(

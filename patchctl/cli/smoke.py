@@ -2,46 +2,148 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from patchctl.cli.common import App, command, stack_argument
+from patchctl.cli.common import App, command
+from patchctl.cli.installed import facts, how_to_build, is_release, require_current, source_now
 from patchctl.cli.ui import outcome, seconds, table
 from patchctl.errors import Code, PatchctlError, closest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from patchctl.manifest.workspace import StackFile
+    from patchctl.series.source import Source
     from patchctl.smoke.install import Install
     from patchctl.smoke.plan import Case
     from patchctl.smoke.result import Result
 
 
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
 @command("smoke")
-@stack_argument
+@click.argument("name", metavar="[STACK]", required=False)
 @click.option("--variant", "names", multiple=True, metavar="V", help="Only this variant; can be given again.")
 @click.option("--fresh", is_flag=True, help="Also run tests that passed before on the same binaries.")
-def smoke(app: App, name: str, *, names: tuple[str, ...], fresh: bool) -> int:
+@click.option("--package", type=FILE, metavar="FILE", help="Try a package where it is to run; needs no workspace.")
+@click.option("--bring", type=FILE, metavar="RESULT", help="Take the result of a package into STACK's evidence.")
+def smoke(
+    app: App, name: str | None, *, names: tuple[str, ...], fresh: bool, package: Path | None, bring: Path | None
+) -> int:
     """Run the tests of STACK on what was built, and say which variants are proven.
 
     \b
     patchctl smoke stacks/demo.yaml
     patchctl smoke b9187 --variant sm_120 --fresh
+
+    A package is tried with the tests it brings; FILE.result.json beside it is then brought home:
+
+    \b
+    patchctl smoke --package b9187-sm_120.tar.gz
+    patchctl smoke b9187 --bring b9187-sm_120.tar.gz.result.json
     """
     from patchctl.smoke.plan import stack_cases
     from patchctl.smoke.result import as_object, exit_code
 
+    if package is not None:
+        if name is not None or names or bring is not None:
+            raise PatchctlError(Code.USAGE, "--package goes alone: a package brings its own tests")
+        return _smoke_package(app, package)
+    if name is None:
+        raise click.UsageError("Missing argument 'STACK'.", click.get_current_context())
+    if bring is not None:
+        return _bring(app, name, bring)
     stack = app.stack(name)
     cases = stack_cases(app.workspace, stack)
-    results = {it.variant: run_and_show(app, cases, it, fresh=fresh) for it in _installs(app, stack, name, names)}
+    installs = _installs(app, stack, name, names)
+    source = source_now(app, stack, name)
+    for install in installs:
+        require_current(app, install, source, name)
+    results = {it.variant: run_and_show(app, cases, it, fresh=fresh) for it in installs}
+    _record(app, stack, name, source, installs=installs, results=results)
     app.ui.result({"stack": stack.stack.release, **as_object(results)})
     return exit_code([result for part in results.values() for result in part])
 
 
-def run_and_show(app: App, cases: Sequence[Case], install: Install, *, fresh: bool = False) -> list[Result]:
-    """Run the tests on one variant, show the results and return them."""
+def _record(
+    app: App,
+    stack: StackFile,
+    name: str,
+    source: Source,
+    *,
+    installs: Sequence[Install],
+    results: Mapping[str, Sequence[Result]],
+) -> None:
+    """Write what was seen of the release into its evidence; a build with other settings is not the release."""
+    from patchctl.report.evidence import evidence_path, record
+    from patchctl.smoke.hardware import detect
+
+    infos = {}
+    for it in installs:
+        if is_release(stack, it, source):
+            infos[it.variant] = facts(it)
+        else:
+            why = f"{app.workspace.shown(it.folder)} was built with other settings; it is not recorded"
+            app.ui.warn(f"{why}; {how_to_build(name, it.variant)}")
+    seen = [result for variant in infos for result in results[variant]]
+    known = stack.stack.build.variants
+    if infos and record(stack.path, source, infos, seen, hardware=vars(detect()), known=known):
+        app.ui.detail(f"wrote {app.workspace.shown(evidence_path(stack.path))}")
+
+
+def _smoke_package(app: App, path: Path) -> int:
+    from patchctl.ship import trial
+    from patchctl.smoke.hardware import detect
+    from patchctl.smoke.result import as_object, exit_code
+
+    hardware = detect()
+    with app.ui.progress(path.name) as show, trial.opened(path, lambda at: show(f"{at} files")) as package:
+        results = run_and_show(app, package.cases, package.install, kept=False)
+        written = trial.write_result(package, results, hardware)
+    app.ui.say(f"{written}: bring it home with: patchctl smoke {package.facts.source.release} --bring {written.name}")
+    release, variant = package.facts.source.release, package.facts.variant
+    app.ui.result({"stack": release, "package": str(path), "result": str(written), **as_object({variant: results})})
+    return exit_code(results)
+
+
+def _bring(app: App, name: str, path: Path) -> int:
+    from patchctl.report.evidence import evidence_path
+    from patchctl.ship import trial
+    from patchctl.ship.notes import shown_hardware
+    from patchctl.smoke.plan import stack_cases
+
+    stack = app.stack(name)
+    store, _, resolved = app.resolve(stack)
+    resolved.require_success(name)
+    source = resolved.source(store, stack.stack.upstream.repo, stack.stack.release)
+    home = trial.Home(stack, source, stack_cases(app.workspace, stack), app.workspace.out_folder)
+    result, changed = trial.bring_home(home, path)
+    where = app.workspace.shown(evidence_path(stack.path))
+    state = "proven" if result.proven else f"unproven: {result.why}"
+    app.ui.say(f"{result.source.release} {result.variant}  {state}  on {shown_hardware(result.hardware)}")
+    app.ui.say(f"{'wrote' if changed else 'unchanged'} {where}")
+    app.ui.result(
+        {
+            "stack": stack.stack.release,
+            "variant": result.variant,
+            "proven": result.proven,
+            "why": result.why,
+            "hardware": result.hardware,
+            "evidence": where,
+            "changed": changed,
+        }
+    )
+    return Code.OK
+
+
+def run_and_show(
+    app: App, cases: Sequence[Case], install: Install, *, fresh: bool = False, kept: bool = True
+) -> list[Result]:
+    """Run the tests on one variant, show the results and return them; ``kept`` False leaves the ledger alone."""
     from patchctl.smoke.runner import run_tests
 
     logs = app.cache / "logs" / install.release / install.tree[:12] / f"{install.variant}.tests"
@@ -53,7 +155,7 @@ def run_and_show(app: App, cases: Sequence[Case], install: Install, *, fresh: bo
             done.append(result)
             show(f"test {len(done)} of {total}")
 
-        results = run_tests(cases, install, logs=logs, ledger=app.ledger, fresh=fresh, tell=tell)
+        results = run_tests(cases, install, logs=logs, ledger=app.ledger if kept else None, fresh=fresh, tell=tell)
     for line in describe(install, results):
         app.ui.say(line)
     return results

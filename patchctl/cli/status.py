@@ -59,11 +59,13 @@ def _status(app: App, stack: StackFile, onto: str | None) -> tuple[str, int, lis
 
     with app.ui.progress(f"{stack.stack.release}: upstream") as show:
         store = app.store(stack, show)
-        base = store.resolve(onto or stack.stack.upstream.commit)
-        patches = load_patches(app.workspace, stack, store, stack.stack.upstream.commit)
+        own = stack.stack.upstream.commit
+        store.ensure_commit(own)
+        base = own if onto is None else store.resolve(onto, own)
+        patches = load_patches(app.workspace, stack, store, own)
         series = Series(store, patches, allow=stack.stack.policy.allow)
         # What a patch in mid-stack was made on exists only once those before it are applied on the stack's own base.
-        series.sequence(stack.stack.upstream.commit, patches)
+        series.sequence(own, patches)
         detectors = Detectors(series, History(store, base))
         rows = []
         for patch in patches:

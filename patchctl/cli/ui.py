@@ -7,9 +7,11 @@ import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
+
+from patchctl.text import coloured, one_line, redacted, uncoloured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,16 +33,20 @@ class Ui:
     def say(self, text: str) -> None:
         """Show a line of the result; with ``--json`` the object is the result, so nothing is shown."""
         if not self.as_json:
-            click.echo(_coloured(text, sys.stdout))
+            echo(text)
 
     def note(self, text: str) -> None:
         """Show a line about what is going on; not with ``--quiet``."""
         if not self.quiet:
-            click.echo(_coloured(text, sys.stderr), err=True)
+            echo(text, err=True)
+
+    def error(self, text: str) -> None:
+        """Show what failed, with ``--quiet`` too."""
+        echo(text, err=True)
 
     def warn(self, text: str) -> None:
         """Show something a person should know though nothing failed."""
-        click.echo(_coloured(f"warning: {text}", sys.stderr), err=True)
+        echo(f"warning: {text}", err=True)
 
     def detail(self, text: str) -> None:
         """Show a line only with ``--verbose``."""
@@ -50,7 +56,7 @@ class Ui:
     def result(self, value: dict[str, Any]) -> None:
         """Print the one object of ``--json``."""
         if self.as_json:
-            click.echo(json.dumps({"schema_version": 1, **value}, indent=2, ensure_ascii=False))
+            write(json.dumps({"schema_version": 1, **value}, indent=2, ensure_ascii=False))
 
     @contextlib.contextmanager
     def progress(self, label: str) -> Iterator[Callable[[str], None]]:
@@ -79,21 +85,45 @@ class _Line:
         if self.silent or now - self.started < 1.0 or now - self.shown < pause:
             return
         self.shown = now
-        message = f"{self.label}  {text}"
+        message = redacted(one_line(f"{self.label}  {text}"))
         if self.live:
             width = os.get_terminal_size(sys.stderr.fileno()).columns
-            click.echo(f"\r\x1b[K{message[: width - 1]}", err=True, nl=False)
+            write(f"\r\x1b[K{message[: width - 1]}", err=True, nl=False)
             self.dirty = True
         else:
-            click.echo(message, err=True)
+            write(message, err=True)
 
     def clear(self) -> None:
         if self.dirty:
-            click.echo("\r\x1b[K", err=True, nl=False)
+            write("\r\x1b[K", err=True, nl=False)
 
 
-def _coloured(text: str, stream: Any) -> str:
-    return text if stream.isatty() and "NO_COLOR" not in os.environ else click.unstyle(text)
+def echo(text: str, *, err: bool = False) -> None:
+    """Show text that may hold what others wrote: made safe, coloured only where that is wanted."""
+    stream = sys.stderr if err else sys.stdout
+    wanted = "NO_COLOR" not in os.environ and stream is not None and stream.isatty()
+    write(redacted(coloured(text) if wanted else uncoloured(text)), err=err)
+
+
+def write(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Write text as it is; that nobody listens (any more) is no failure, the command ends as it would."""
+    stream = sys.stderr if err else sys.stdout
+    if stream is None:
+        return
+    try:
+        # click makes an exit of a broken pipe; the command has its own.
+        stream.write(f"{text}\n" if nl else text)
+        stream.flush()
+    except BrokenPipeError:
+        hang_up(stream)
+
+
+def hang_up(stream: TextIO) -> int:
+    """Let a stream that nobody reads lead nowhere, so that Python does not complain when it ends; returns 0."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+    return 0
 
 
 def outcome(word: str, width: int = 0) -> str:
@@ -106,7 +136,7 @@ def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
     if not rows:
         return []
     columns = max(len(row) for row in rows)
-    full = [[*row, *[""] * (columns - len(row))] for row in rows]
+    full = [[*(cell.replace("\n", "\\n") for cell in row), *[""] * (columns - len(row))] for row in rows]
     widths = [max(len(click.unstyle(row[at])) for row in full) for at in range(columns)]
     padded = ((_pad(cell, width) for cell, width in zip(row, widths, strict=True)) for row in full)
     return [indent + "  ".join(row).rstrip() for row in padded]

@@ -148,6 +148,10 @@ class FromCommit(Model):
     commit: FullOid
 
 
+# What a check warns of about a patch, and a page can acknowledge.
+WarningKind = Literal["requires", "deletes-upstream", "double", "same-hunk", "superset"]
+
+
 class Page(Model):
     """The front matter of ``patches/<id>/README.md``; what can be derived is never typed."""
 
@@ -157,6 +161,7 @@ class Page(Model):
     review_after: ReviewAfter | None = None
     requires: list[Name] = Field(default_factory=list)
     issues: list[str] = Field(default_factory=list)
+    acknowledged: list[WarningKind] = Field(default_factory=list)
     from_: Annotated[FromCommit | None, Field(alias="from")] = None
 
 

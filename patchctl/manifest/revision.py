@@ -6,26 +6,37 @@ Line ends belong to lines, so a missing one at the end of a file is a line witho
 
 from __future__ import annotations
 
-import contextlib
-import email.utils
 import hashlib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from patchctl.errors import Code, InvalidError, PatchctlError, Problem
+from patchctl.errors import InvalidError, Problem
+from patchctl.files import read_regular
+from patchctl.manifest.mail import (
+    MAX_BYTES,
+    author_of,
+    base85,
+    date_of,
+    decode_header,
+    decode_text,
+    header_paths,
+    inflate,
+    side_path,
+    unquote,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FROM_LINE = re.compile(rb"From [0-9a-f]{40} Mon Sep 17 00:00:00 2001\r?$")
-HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 INDEX = re.compile(rb"index ([0-9a-f]+)\.\.([0-9a-f]+)(?: (\d{6}))?$")
 TRAILER = re.compile(rb"(base-commit|prerequisite-patch-id): ([0-9a-f]{40})$")
-BINARY = re.compile(rb"(literal|delta) (\d+)$")
+BINARY = re.compile(rb"(literal|delta) (\d{1,12})$")
 PREFIX = re.compile(r"^\[[^\]]*PATCH[^\]]*\]\s*")
-NO_OBJECT = "0" * 40
-MAX_BYTES = 64 * 2**20
+MODE = re.compile(r"[0-7]{6}")
+EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 
 
 @dataclass(frozen=True)
@@ -101,11 +112,8 @@ def parse_file(path: Path, name: str | None = None) -> Revision:
 
     Raises InvalidError with every problem found, PatchctlError (exit code 9) when it cannot be read.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise PatchctlError(Code.ENVIRONMENT, f"cannot read {name or path}: {error.strerror}") from error
-    return parse(content, name or str(path))
+    name = name or str(path)
+    return parse(read_regular(path, name, MAX_BYTES), name)
 
 
 def parse(content: bytes, name: str) -> Revision:
@@ -135,7 +143,9 @@ class _Parser:
         self._diffs()
         if not self.changes and not self.problems:
             self._problem("changes nothing: no diff in it", line=0)
-        author, address = _author(headers)
+        if "\0" in message:
+            self._problem("its message holds a NUL byte, which no commit can", line=1)
+        author, address = author_of(headers)
         if not address and headers:
             self._problem("no author: the From: header has no address", line=1)
         if self.problems:
@@ -143,7 +153,7 @@ class _Parser:
         return Revision(
             author=author,
             email=address,
-            date=_date(headers),
+            date=date_of(headers),
             message=message,
             changes=tuple(self.changes),
             base_commit=self.base_commit,
@@ -187,7 +197,7 @@ class _Parser:
                 last = found.setdefault(key.decode("ascii", "replace").strip().lower(), [])
                 last.append(value.strip())
             self.at += 1
-        return {key: _decode_header(b" ".join(parts)) for key, parts in found.items()}
+        return {key: decode_header(b" ".join(parts)) for key, parts in found.items()}
 
     def _message(self, headers: dict[str, str]) -> str:
         body: list[bytes] = []
@@ -196,7 +206,7 @@ class _Parser:
                 break
             body.append(line)
             self.at += 1
-        text = _decode_text(b"\n".join(body), headers.get("content-type", "")).strip("\n")
+        text = decode_text(b"\n".join(body), headers.get("content-type", "")).strip("\n")
         in_body = re.match(r"From: (.+)\n\n?", text)
         if in_body:
             headers["from"] = in_body.group(1)
@@ -242,7 +252,7 @@ class _Parser:
 
     def _change(self) -> None:
         start = self.at + 1
-        header = _Header(*_header_paths(self.lines[self.at]))
+        header = _Header(*header_paths(self.lines[self.at]))
         self.at += 1
         while (line := self._peek()) is not None and header.take(line):
             self.at += 1
@@ -257,6 +267,7 @@ class _Parser:
         if change.path == "":
             self._problem("cannot tell which file this is about", line=start)
         self._check_index(change)
+        self._check_content(change)
         self.changes.append(change)
 
     def _check_index(self, change: Change) -> None:
@@ -264,6 +275,14 @@ class _Parser:
             if oid and len(oid) < 40 and change.binary is not None:
                 self._problem("a binary change needs full object ids; write it with --full-index", line=change.line)
                 return
+
+    def _check_content(self, change: Change) -> None:
+        for mode in filter(None, (change.old_mode, change.new_mode)):
+            if not MODE.fullmatch(mode):
+                self._problem(f'"{mode}" is no mode of a file', line=change.line)
+        ids = [oid for oid in (change.old_oid, change.new_oid) if not EMPTY_BLOB.startswith(oid)]
+        if ids and not change.hunks and change.binary is None and change.old_oid != change.new_oid:
+            self._problem("its index line names a change, but none follows; the mail was edited", line=change.line)
 
     def _hunks(self) -> tuple[Hunk, ...]:
         hunks: list[Hunk] = []
@@ -335,11 +354,11 @@ class _Parser:
         self.at += 1
         packed = bytearray()
         while line := self._peek():
-            packed += _base85(line)
+            packed += base85(line)
             self.at += 1
         if self._peek() == b"":
             self.at += 1
-        content = _inflate(bytes(packed), int(found[2]))
+        content = inflate(bytes(packed), int(found[2]))
         return None if content is None else Binary(found[1].decode(), int(found[2]), content)
 
 
@@ -380,19 +399,19 @@ class _Header:
         self.new_mode = mode.decode("ascii", "replace")
 
     def moved_from(self, path: bytes) -> None:
-        self.old_path = _unquote(path)
+        self.old_path = unquote(path)
 
     def moved_to(self, path: bytes) -> None:
-        self.new_path = _unquote(path)
+        self.new_path = unquote(path)
 
     def copied_from(self, path: bytes) -> None:
-        self.old_path, self.is_copy = _unquote(path), True
+        self.old_path, self.is_copy = unquote(path), True
 
     def minus(self, path: bytes) -> None:
-        self.old_path = _side(path, b"a/")
+        self.old_path = side_path(path, b"a/")
 
     def plus(self, path: bytes) -> None:
-        self.new_path = _side(path, b"b/")
+        self.new_path = side_path(path, b"b/")
 
     def ignore(self, _: bytes) -> None:
         """Similarity is derived; nothing to keep."""
@@ -424,100 +443,3 @@ _HEADER_LINES = (
     (b"--- ", _Header.minus),
     (b"+++ ", _Header.plus),
 )
-
-
-def _side(path: bytes, prefix: bytes) -> str | None:
-    """Return the path of a ``---`` or ``+++`` line: without its prefix, None for /dev/null."""
-    name = _unquote(path.split(b"\t", 1)[0])
-    return None if name == "/dev/null" else name.removeprefix(prefix.decode())
-
-
-def _header_paths(line: bytes) -> tuple[str, str]:
-    """Return both paths of a ``diff --git`` line; without a rename both are the same, which is what splits it."""
-    rest = line[len(b"diff --git ") :]
-    if rest.startswith(b'"') or rest.endswith(b'"'):
-        quoted = re.fullmatch(rb'("(?:[^"\\]|\\.)*"|\S+) ("(?:[^"\\]|\\.)*"|.+)', rest)
-        old, new = (quoted[1], quoted[2]) if quoted else (b"", b"")
-    else:
-        middle = len(rest) // 2
-        old, new = (rest[:middle], rest[middle + 1 :]) if rest[2:middle] == rest[middle + 3 :] else (b"", b"")
-    return _unquote(old).removeprefix("a/"), _unquote(new).removeprefix("b/")
-
-
-_ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
-
-
-def _unquote(path: bytes) -> str:
-    """Return a path as git quotes it (C style when it has odd bytes); other encodings survive as surrogates."""
-    if path.startswith(b'"') and path.endswith(b'"') and len(path) > 1:
-
-        def plain(found: re.Match[bytes]) -> bytes:
-            code = found[1]
-            return bytes([int(code, 8) & 255]) if code[:1].isdigit() else _ESCAPES.get(code, code)
-
-        path = re.sub(rb"\\([0-7]{3}|.)", plain, path[1:-1])
-    return path.decode("utf-8", "surrogateescape")
-
-
-def _decode_text(raw: bytes, content_type: str) -> str:
-    charset = re.search(r"charset=\"?([\w.-]+)", content_type)
-    for name in filter(None, (charset and charset[1], "utf-8", "latin-1")):
-        with contextlib.suppress(UnicodeDecodeError, LookupError):
-            return raw.decode(name)
-    return raw.decode("utf-8", "replace")
-
-
-def _decode_header(raw: bytes) -> str:
-    """Return a header as text: RFC 2047 words decoded, raw bytes as UTF-8 or else Latin-1."""
-    text = _decode_text(raw, "")
-    if "=?" not in text:
-        return text
-    import email.errors
-    import email.header
-
-    try:
-        return str(email.header.make_header(email.header.decode_header(text)))
-    except (email.errors.HeaderParseError, LookupError, UnicodeError):
-        return text
-
-
-def _author(headers: dict[str, str]) -> tuple[str, str]:
-    """Return name and address as git cleans them: without the bytes that delimit them in a commit."""
-    found = re.match(r"\s*(.*?)\s*<([^<>\n]*)>", headers.get("from", ""))
-    name, address = (found[1], found[2]) if found else email.utils.parseaddr(headers.get("from", ""))
-    name = re.sub(r"[<>\n\0]", "", name).strip().strip('"').strip(" .,:;'")
-    address = re.sub(r"[<>\s\0]", "", address)
-    return name or address.split("@")[0], address
-
-
-def _date(headers: dict[str, str]) -> tuple[int, str] | None:
-    found = email.utils.parsedate_tz(headers.get("date", ""))
-    if found is None:
-        return None
-    offset = found[9] or 0
-    sign = "-" if offset < 0 else "+"
-    minutes = abs(offset) // 60
-    return email.utils.mktime_tz(found), f"{sign}{minutes // 60:02}{minutes % 60:02}"
-
-
-def _base85(line: bytes) -> bytes:
-    """Return the bytes of one line of git's base 85: a length letter (A-Z 1-26, a-z 27-52), then the digits."""
-    import base64
-
-    count = line[0] - 64 if line[:1].isupper() else line[0] - 70
-    try:
-        return base64.b85decode(line[1:])[: max(count, 0)]
-    except ValueError:
-        return b""
-
-
-def _inflate(packed: bytes, size: int) -> bytes | None:
-    import zlib
-
-    if size > MAX_BYTES:
-        return None
-    try:
-        content = zlib.decompressobj().decompress(packed, size + 1)
-    except zlib.error:
-        return None
-    return content if len(content) == size else None

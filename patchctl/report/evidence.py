@@ -10,7 +10,7 @@ from patchctl.files import write_atomic
 from patchctl.smoke.result import proven, why_unproven
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from patchctl.series.source import Source
@@ -31,28 +31,77 @@ def read_evidence(stack: Path) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def record(stack: Path, source: Source, built: dict[str, dict[str, Any]], results: Sequence[Result]) -> bool:
+def record(
+    stack: Path,
+    source: Source,
+    built: dict[str, dict[str, Any]],
+    results: Sequence[Result],
+    *,
+    hardware: Mapping[str, Any] | None = None,
+    known: Collection[str] | None = None,
+    failed: Collection[str] = (),
+) -> bool:
     """Write what was built (variant -> its build info) and how its tests ended; return whether the file changed.
 
-    Claims about another tree go; claims that are the same keep their date, so that a repeated build changes nothing.
+    Claims about another tree go, and those about variants that ``failed`` or are not among the ``known`` ones; claims
+    that are the same keep their date, so that a repeated build changes nothing.
+    What was brought home from other machines stays while the variant's build is the same, also that of a variant which
+    was given on the command line.
     """
+    if not built and not read_evidence(stack):
+        return False
+    old = {
+        name: claim
+        for name, claim in _claims_of(stack, source).items()
+        if name not in failed and (known is None or name in known or "elsewhere" in claim)
+    }
+    made = {name: _variant(info, [it for it in results if it.variant == name]) for name, info in built.items()}
+    for claim in made.values():
+        claim.update({"hardware": _plain(hardware)} if hardware else {})
+    return _write(stack, source, {**old, **{name: _dated(claim, old.get(name)) for name, claim in made.items()}})
+
+
+def bring(stack: Path, source: Source, variant: str, info: dict[str, Any], entry: dict[str, Any]) -> bool:
+    """Write what the tests of a package showed elsewhere (``entry``: hardware, package, tests, date).
+
+    Returns whether the file changed. A later result of the same hardware takes the place of the earlier one; claims
+    about another build of the variant go.
+    """
+    old = _claims_of(stack, source)
+    claim = old.get(variant)
+    if claim is None or claim["build_key"] != info["build_key"]:
+        claim = _variant(info, [])
+    others = [it for it in claim.get("elsewhere", []) if it["hardware"] != entry["hardware"]]
+    elsewhere = sorted([*others, entry], key=lambda it: str(it["hardware"]))
+    return _write(stack, source, {**old, variant: _dated({**claim, "elsewhere": elsewhere}, old.get(variant))})
+
+
+def _claims_of(stack: Path, source: Source) -> dict[str, Any]:
+    """Return what is claimed of each variant of the very tree of ``source``."""
     old = read_evidence(stack)
-    claims = {
+    claims: dict[str, Any] = old.get("variants", {})
+    return claims if old.get("result") == {"commit": source.commit, "tree": source.tree} else {}
+
+
+def _write(stack: Path, source: Source, variants: dict[str, Any]) -> bool:
+    new = {
         "schema_version": 1,
         "release": source.release,
         "identity": source.identity,
         "base": {"commit": source.base, "build": source.build_number},
         "result": {"commit": source.commit, "tree": source.tree},
         "patches": [vars(patch) for patch in source.patches],
+        "variants": dict(sorted(variants.items())),
     }
-    kept = old.get("variants", {}) if old.get("result") == claims["result"] else {}
-    made = {name: _variant(info, [it for it in results if it.variant == name]) for name, info in built.items()}
-    variants = {**kept, **{name: _dated(claim, kept.get(name)) for name, claim in made.items()}}
-    new = {**claims, "variants": dict(sorted(variants.items()))}
-    if new == old:
+    if new == read_evidence(stack):
         return False
     write_atomic(evidence_path(stack), json.dumps(new, indent=2, ensure_ascii=False).encode() + b"\n")
     return True
+
+
+def _plain(value: Any) -> Any:
+    """Return dataclasses and tuples as what JSON gives back."""
+    return json.loads(json.dumps(value, default=vars))
 
 
 def _variant(info: dict[str, Any], results: Sequence[Result]) -> dict[str, Any]:
@@ -67,6 +116,23 @@ def _variant(info: dict[str, Any], results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _dated(claim: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
-    if old is not None and {**old, "date": None} == {**claim, "date": None}:
+    """Return the claim with everything that was seen of that build, and the date since when it stands."""
+    if old is not None and old["build_key"] == claim["build_key"] and "elsewhere" in old:
+        claim = {"elsewhere": old["elsewhere"], **claim}
+    claim = {**claim, **_verdict(claim)}
+    # Another machine that sees the same is no change.
+    same = {"date": None, "hardware": None}
+    if old is not None and {**old, **same} == {**claim, **same}:
         return old
     return {**claim, "date": dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
+
+
+def _verdict(claim: dict[str, Any]) -> dict[str, Any]:
+    """Return whether the build is proven: somewhere all its tests passed, and nowhere one failed."""
+    places = [claim["tests"], *(it["tests"] for it in claim.get("elsewhere", []))]
+    if any(it["result"] in {"fail", "error"} for tests in places for it in tests):
+        failed = next(it for tests in places for it in tests if it["result"] in {"fail", "error"})
+        return {"proven": False, "why": claim["why"] or f"{failed['test']}: {failed['result']}"}
+    if any(tests and all(it["result"] == "pass" for it in tests) for tests in places):
+        return {"proven": True, "why": ""}
+    return {"proven": False, "why": claim["why"]}

@@ -70,6 +70,7 @@ def _find(lines: list[bytes], hunk: Hunk, expected: int, done: int) -> int | Non
         edges.add(last)
     if edges:
         return _exact(lines, hunk, edges.pop(), done) if len(edges) == 1 and min(edges) >= 0 else None
+    expected = min(max(expected, done), max(last, done))
     for distance in range(max(expected - done, last - expected) + 1):
         for at in dict.fromkeys((expected + distance, expected - distance)):
             if done <= at <= last and _exact(lines, hunk, at, done) is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from patchctl.errors import PatchctlError
 from patchctl.ledger import digest
+from patchctl.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 LIMIT = 20  # commits named for one path; more help nobody
 PULL_REQUEST = re.compile(r"\((?:[\w.-]+/)?#?(\d+)\)\s*$")
-# Escape sequences and control characters: subjects come from anyone who ever wrote to upstream.
-CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class Cause:
 
 
 def plain(text: str) -> str:
-    """Return upstream's text without terminal escapes, and without the ``::`` that CI systems obey."""
-    return CONTROL.sub("", text).replace("::", ": :")
+    """Return upstream's text, which anyone wrote, on one line and unable to steer a terminal or a CI system."""
+    return one_line(text)
 
 
 def causes(store: Store, patch: Patch, base: str, paths: Sequence[str]) -> dict[str, list[Cause]]:
@@ -46,7 +45,7 @@ def causes(store: Store, patch: Patch, base: str, paths: Sequence[str]) -> dict[
     made_on = patch.revision.base_commit
     if made_on is None or made_on == base:
         return {path: [] for path in paths}
-    key = digest("causes", 3, patch.sha256, base, list(paths))
+    key = digest("causes", 4, patch.sha256, base, list(paths))
     kept = store.ledger.get("causes", key)
     if kept is None:
         try:

@@ -86,7 +86,7 @@ class Judge:
         """
         try:
             tree = self._direct(patch, target)
-        except (_NotDirectError, PathClashError):
+        except (_NotDirectError, _NoPreimageError, PathClashError):
             return self._judge_merge(patch, target)
         # A patch whose every change is there already is absorbed, also where nothing had to be merged to see it.
         return Judged(Outcome.CLEAN if tree != target else Outcome.ABSORBED, tree)
@@ -128,6 +128,8 @@ class Judge:
         before = self.repo.read(old.oid, "blob") if old else b""
         after = apply_binary(before, change.binary) if change.binary else _content(apply_hunks(before, change.hunks))
         full = len(change.new_oid) == 40
+        if after is None and change.old_path and len(change.old_oid) < 40:
+            raise _NoPreimageError  # an abbreviated id may name another file
         if after is None or (full and blob_id(after) != change.new_oid):
             why = f"the change of {change.path} is not the one its index line names; the file was edited or damaged"
             raise InvalidError([Problem(patch.label, change.line, 1, why)])
@@ -137,15 +139,22 @@ class Judge:
 
     def _judge_merge(self, patch: Patch, target: str) -> Judged:
         try:
+            preimage, postimage = self._images(patch, target)
+        except _NoPreimageError:
+            return replace(self.without_preimage(patch, target), blind=True)
+        except PathClashError:
+            # The patch contradicts itself: it makes a file below a path where it says that a file is.
+            return Judged(Outcome.CONFLICT, target, tuple(sorted({change.path for change in patch.revision.changes})))
+        return self._merge(patch, preimage, postimage, target)
+
+    def _images(self, patch: Patch, target: str) -> tuple[str, str]:
+        """Return the tree a patch was made on and the one it made of it, after asking once for what is missing."""
+        try:
             preimage = self._preimage(patch, target)
         except _NoPreimageError:
             self._bring(patch)
-            try:
-                preimage = self._preimage(patch, target)
-            except _NoPreimageError:
-                return replace(self._without_preimage(patch, target), blind=True)
-        postimage = self._after(patch, preimage, preimage)
-        return self._merge(patch, preimage, postimage, target)
+            preimage = self._preimage(patch, target)
+        return preimage, self._after(patch, preimage, preimage)
 
     def _merge(self, patch: Patch, preimage: str, postimage: str, target: str) -> Judged:
         root = self._synthetic(preimage)
@@ -193,6 +202,8 @@ class Judge:
             return None
 
     def _old_entry(self, change: Change, base: str, target: str) -> Entry:
+        if not change.old_oid and (change.hunks or change.binary):
+            raise _NoPreimageError
         nearby = [self.trees.entry(tree, change.old_path or "") for tree in (base, target)]
         here = next((entry for entry in nearby if entry and entry.oid.startswith(change.old_oid)), None)
         mode = change.old_mode or next((entry.mode for entry in nearby if entry), PLAIN)
@@ -258,7 +269,7 @@ class Judge:
         after = apply_binary(before, change.binary)
         return None if after is None else Applied(after, ())
 
-    def _without_preimage(self, patch: Patch, target: str) -> Judged:
+    def without_preimage(self, patch: Patch, target: str) -> Judged:
         """Judge by direct apply alone; what applies both ways stands there already and would be doubled."""
         forward = self._searched(patch.revision, target)
         backward = self._searched(patch.revision, target, reverse=True)

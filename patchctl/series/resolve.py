@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from patchctl.errors import Code, InvalidError, PatchctlError, Problem
+from patchctl.files import read_regular
 from patchctl.git import GitError
 from patchctl.ledger import digest
+from patchctl.manifest.mail import MAX_BYTES
 from patchctl.manifest.model import Lock, LockedBase, LockedPatch, LockedResult
 from patchctl.series.judge import touched
 from patchctl.series.patch import Patch
@@ -15,6 +17,7 @@ from patchctl.series.source import AppliedPatch, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from patchctl.manifest.workspace import StackFile, Workspace
     from patchctl.series.sequence import Step
@@ -47,16 +50,37 @@ def load_patches(workspace: Workspace, stack: StackFile, store: Store, base: str
                 continue
             build = store.build_number(base) if build is None else build
             file = workspace.pick_revision(patch_id, build)
-            found.append(Patch(patch_id, file.name, workspace.shown(file), file.read_bytes(), requires))
+            found.append(Patch(patch_id, file.name, workspace.shown(file), _content(workspace, file), requires))
         except InvalidError as error:
             problems += error.problems
         except PatchctlError as error:
             if error.exit_code != Code.INVALID:
                 raise
             problems.append(stack.document.problem(("patches", at), error.message))
-    if problems:
+    if problems or (problems := _order_problems(stack, found)):
         raise InvalidError(problems)
     return found
+
+
+def _order_problems(stack: StackFile, patches: Sequence[Patch]) -> list[Problem]:
+    """Return what is wrong with the order: an id named twice, a patch before or without what it requires."""
+    seen: set[str] = set()
+    ids = {patch.id for patch in patches}
+    problems = []
+    for at, patch in enumerate(patches):
+        why = ["is named twice"] if patch.id in seen else []
+        why += [
+            f"requires {other}, which {'comes after it' if other in ids else 'the stack does not have'}"
+            for other in patch.requires
+            if other not in seen
+        ]
+        problems += [stack.document.problem(("patches", at), f"{patch.id} {one}") for one in why]
+        seen.add(patch.id)
+    return problems
+
+
+def _content(workspace: Workspace, file: Path) -> bytes:
+    return read_regular(file, workspace.shown(file), MAX_BYTES)
 
 
 def commit_as_patch(store: Store, commit: str) -> bytes:

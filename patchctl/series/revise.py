@@ -22,9 +22,9 @@ def export(store: Store, commit: str, base: str, prerequisites: Sequence[str]) -
     return with_trailers(store.repo.run(*EXPORT, commit, lazy=True).stdout, base, prerequisites)
 
 
-def export_line(store: Store, base: str, head: str) -> list[bytes]:
+def export_line(store: Store, base: str, head: str, *, context: int = 3) -> list[bytes]:
     """Return the commits from ``base`` to ``head``, a line without merges, as mails without trailers; one process."""
-    words = [word for word in EXPORT if word != "-1"]
+    words = [word for word in EXPORT if word not in {"-1", "--unified=3"}] + [f"--unified={context}"]
     mails = store.repo.run(*words, "--no-numbered", f"{base}..{head}", lazy=True).stdout
     starts = [found.start() for found in START.finditer(mails)]
     return [mails[start:end] for start, end in zip(starts, [*starts[1:], len(mails)], strict=True)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from patchctl.errors import Code, PatchctlError
+from patchctl.errors import Code, InvalidError, PatchctlError, Problem
 from patchctl.git import OID, MissingObjectError
 from patchctl.ledger import digest
 from patchctl.series.judge import GITLINK, Judge, Judged, Outcome
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from patchctl.store import Store
 
-RECIPE = 2  # raise it when the same input would be judged or committed differently
+RECIPE = 3  # raise it when the same input would be judged or committed differently
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ class Series:
 
     def _continue(self, base: str, patches: Sequence[Patch], keys: Sequence[str], known: list[Step]) -> list[Step]:
         tree = self.store.tree_of(base)
+        _require_readable(patches)
         self._prepare(tree, patches)
         steps = list(known)
         failed = {patch.id for patch, step in zip(patches, known, strict=False) if step.outcome.failed}
@@ -219,6 +220,23 @@ class Series:
         old = Series(self.store, self.stack, allow=self.allow)
         old._rebuilt = self._rebuilt  # a base is rebuilt once, also from within another's rebuilding
         old.sequence(base, self.stack[: max(there, default=0)])
+
+
+def _require_readable(patches: Iterable[Patch]) -> None:
+    """Raise InvalidError with the problems of every revision that cannot be read, not of the first alone."""
+    problems: list[Problem] = []
+    for patch in patches:
+        problems += _problems(patch)
+    if problems:
+        raise InvalidError(problems)
+
+
+def _problems(patch: Patch) -> tuple[Problem, ...]:
+    try:
+        _ = patch.revision
+    except InvalidError as error:
+        return error.problems
+    return ()
 
 
 def _author_date(commit: bytes) -> tuple[int, str]:

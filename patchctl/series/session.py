@@ -83,7 +83,7 @@ def open_base(worktree: Worktree) -> str | None:
 
 
 def require_kind(progress: Progress, edited: str, folder: Path) -> None:
-    """Raise PatchctlError (exit code 9) when what is open in a worktree is not the edit of ``edited`` (empty: apply)."""
+    """Raise PatchctlError (exit code 9) when another session is open than the edit of ``edited`` (empty: an apply)."""
     if progress.edited == edited:
         return
     what = f"an edit of {progress.edited}" if progress.edited else "an apply"
@@ -176,10 +176,10 @@ class Session:
             raise PatchctlError(Code.ENVIRONMENT, f"{what} is open; go on with --continue, --skip or --abort")
         if progress is not None:
             return  # killed before a person was asked for anything
-        changed = self.worktree.changes()
+        changed = self.worktree.belongings(self.branch)
         if changed:
             named = ", ".join(changed[:5])
-            why = f"{self.worktree.folder} holds changes of yours ({named})"
+            why = f"{self.worktree.folder} holds what is yours ({named})"
             raise PatchctlError(Code.ENVIRONMENT, f"{why}; move them, or drop them with --abort")
         head = self.worktree.head()
         if self.store.repo.resolve(head) is None:

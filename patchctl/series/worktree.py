@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from patchctl.errors import Code, PatchctlError
 from patchctl.files import remove_folder, replace_folder
 from patchctl.git import GitError, Result, run_git
+from patchctl.series.apply import looks_binary
 from patchctl.store import REMOTE
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Worktree:
         left_out = made.check_out(commit, branch, absent)
         for name, content in (state or {}).items():
             (made.folder / ".git" / name).write_bytes(content)
+        self.store.lend(self.folder)
         replace_folder(made.folder, self.folder)
         return left_out
 
@@ -110,19 +112,21 @@ class Worktree:
     def _at_work(self) -> Iterator[None]:
         """Mark that patchctl's git is changing the index, so that a lock which a kill left is known not to be yours."""
         mark = self.folder / ".git" / AT_WORK
-        if mark.exists():
-            self._drop_locks()
+        self._await_locks(ours=mark.exists())
         mark.touch()
         try:
             yield
         finally:
             mark.unlink(missing_ok=True)
 
-    def _drop_locks(self) -> None:
-        """Remove what a killed git left locked, once it had time to end by itself."""
+    def _await_locks(self, *, ours: bool) -> None:
+        """Wait until no git is at work here; locks that stay are removed if ours, else named (exit code 9)."""
         git_dir = self.folder / ".git"
         until = time.monotonic() + PATIENCE
         while left := [*git_dir.glob("*.lock"), *(git_dir / "refs").rglob("*.lock")]:
+            if time.monotonic() > until and not ours:
+                why = f"{left[0]} says that a git of yours is at work there"
+                raise PatchctlError(Code.ENVIRONMENT, f"{why}; end it, or remove the file, then --continue")
             if time.monotonic() > until:
                 for lock in left:
                     lock.unlink(missing_ok=True)
@@ -134,7 +138,9 @@ class Worktree:
         Raises PatchctlError (exit code 9) when what is checked out does not stand on ``commit``, or a rebase is open.
         """
         if any((self.folder / ".git" / name).exists() for name in ("rebase-merge", "rebase-apply")):
-            raise PatchctlError(Code.ENVIRONMENT, f"a rebase is open in {self.folder}; end it with git, then --continue")
+            raise PatchctlError(
+                Code.ENVIRONMENT, f"a rebase is open in {self.folder}; end it with git, then --continue"
+            )
         stands = self.git("merge-base", "--is-ancestor", commit, "HEAD", accept=(0, 1, 128)).status == 0
         made = self.git("rev-list", "--first-parent", "--reverse", f"{commit}..HEAD").text().split() if stands else []
         if made and self.git("rev-parse", f"{made[0]}^").text() != commit:
@@ -153,27 +159,60 @@ class Worktree:
         listed = self.git("ls-files", "--unmerged", "-z").fields()
         return sorted({line.split("\t", 1)[1] for line in listed})
 
+    def belongings(self, branch: str) -> list[str]:
+        """Return what a person would lose with the worktree: changes, new and ignored files, stashes, branches."""
+        refs = self.git("for-each-ref", "--format=%(refname)").text().split()
+        return [*self.changes(), *(ref for ref in refs if ref != f"refs/heads/{branch}")]
+
     def changes(self) -> list[str]:
-        """Return the paths that differ from the commit checked out, new files included."""
+        """Return the paths that differ from the commit checked out, new and ignored files included."""
+        words = ("--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignored")
         try:
-            listed = self.git("status", "--porcelain=v1", "-z", "--no-renames").fields()
+            listed = self.git("status", *words).fields()
         except GitError as error:
             why = f"{self.folder} cannot be read; the store it borrowed from may be gone"
             raise PatchctlError(Code.ENVIRONMENT, f"{why}; move what is yours, then --abort") from error
         return [line[3:] for line in listed]
 
-    def solved_tree(self) -> str:
-        """Return the tree of what lies in the worktree, once every conflict is solved.
+    def solved_tree(self, *, take_new: bool = False) -> str:
+        """Return the tree of what lies in the worktree, once every conflict is solved; ``take_new``: new files too.
 
-        Raises PatchctlError (exit code 4) naming the files that still have conflict markers.
+        Raises PatchctlError (exit code 4) naming what is not solved: conflict markers, conflicts that have none, and
+        new files that nobody added (leftovers of a merge tool would become part of the patch).
         """
+        self._require_decided(take_new=take_new)
         marked = [path for path in self.unmerged() if self._has_markers(path)]
         if marked:
             raise PatchctlError(Code.CONFLICT, f"conflict markers are left in {', '.join(marked)} ({self.folder})")
         with self._at_work():
-            self.git("add", "--all", "--", ".")
+            self.git("add", "--all" if take_new else "--update", "--", ".")
             self.git("rerere")
         return self.git("write-tree", "--missing-ok").text()
+
+    def _require_decided(self, *, take_new: bool) -> None:
+        """Raise PatchctlError (exit code 4) for what only a person can tell: new files, conflicts without markers."""
+        new = self.git("ls-files", "--others", "--exclude-standard", "-z").fields()
+        if new and not take_new:
+            why = f"new files in {self.folder}: {', '.join(new[:5])}"
+            raise PatchctlError(Code.CONFLICT, f"{why}; git add those that belong to the patch, move the others away")
+        open_ones = [path for path, stages in self._stages().items() if not self._shows_markers(stages)]
+        if open_ones:
+            why = f"undecided in {self.folder}: {', '.join(open_ones)}"
+            raise PatchctlError(Code.CONFLICT, f"{why}; git add or git rm them, then --continue")
+
+    def _stages(self) -> dict[str, dict[str, str]]:
+        """Return for each path in conflict its blobs by stage: 1 the common one, 2 ours, 3 the patch's."""
+        found: dict[str, dict[str, str]] = {}
+        for line in self.git("ls-files", "--unmerged", "-z").fields():
+            entry, path = line.split("\t", 1)
+            _, oid, stage = entry.split()
+            found.setdefault(path, {})[stage] = oid
+        return found
+
+    def _shows_markers(self, stages: dict[str, str]) -> bool:
+        """Return whether git could write markers: both sides are there, and are text."""
+        sides = [stages.get(stage) for stage in ("2", "3")]
+        return all(oid and not looks_binary(self.git("cat-file", "blob", oid).stdout) for oid in sides)
 
     def _has_markers(self, path: str) -> bool:
         file = self.folder / path

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from patchctl.process import started, stop_group
+from patchctl.text import one_line
 
 if TYPE_CHECKING:
     import subprocess
@@ -110,14 +111,14 @@ def size(log: Path) -> int:
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> list[str]:
-    """Return the last lines of a log that are not empty, cut in length and without control characters."""
+    """Return the last lines of a log that are not empty, cut in length, unable to steer a terminal."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, size(log) - TAIL_BYTES))
             text = file.read(TAIL_BYTES).decode("utf-8", "replace")
     except OSError:
         return []
-    clean = ["".join(c for c in line if c.isprintable()).strip() for line in text.splitlines()]
+    clean = [one_line(line.strip()) for line in text.splitlines()]
     return [line[:LINE_LENGTH] for line in clean if line][-lines:]
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from patchctl.errors import Code, PatchctlError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 INFO = "build-info.json"
@@ -38,7 +40,7 @@ class Install:
     @property
     def server(self) -> str | None:
         """Return the server among the targets: the first whose name ends in ``-server``."""
-        return next((target for target in self.targets if target.endswith("-server")), None)
+        return server_of(self.targets)
 
     def values(self) -> dict[str, str]:
         """Return what the placeholders of tests stand for here; ``server`` is missing where there is none."""
@@ -48,6 +50,7 @@ class Install:
             "identity": self.identity,
             "build": str(self.build_number),
             "base": self.base,
+            "python": sys.executable,
         }
         return known | ({"server": self.server} if self.server else {})
 
@@ -61,6 +64,11 @@ class Install:
             "PATCHCTL_BIN": str(self.bin),
             "PATCHCTL_IDENTITY": self.identity,
         }
+
+
+def server_of(targets: Iterable[str]) -> str | None:
+    """Return the server among targets: the first whose name ends in ``-server``."""
+    return next((target for target in targets if target.endswith("-server")), None)
 
 
 def read_install(folder: Path, how_to_build: str = "patchctl build") -> Install:

@@ -15,9 +15,10 @@ from patchctl.smoke.result import Verdict
 from patchctl.smoke.server import Server, command_line, free_port, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from patchctl.document import Loc
     from patchctl.manifest.model import Command, Http, Request, Test
     from patchctl.smoke.install import Install
 
@@ -148,21 +149,32 @@ def run_kind(test: Test, setting: Setting) -> Verdict:
         return Verdict("error", f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
 
 
-def invalid(test: Test, values: Mapping[str, str]) -> list[str]:
-    """Return what is wrong with a test's placeholders and regular expressions, before anything runs."""
+def invalid(test: Test, values: Mapping[str, str]) -> list[tuple[Loc, str]]:
+    """Return what is wrong with a test's placeholders and regular expressions and where, before anything runs."""
     known = {**values, **({"port": "1"} if test.http is not None else {})}
     definition = test.model_dump(exclude_none=True, exclude={"name", "reason"})
-    return sorted(set(_invalid(definition, known, "")))
+    return list(_invalid(definition, known, (), ""))
 
 
-def _invalid(value: Any, values: Mapping[str, str], key: str) -> list[str]:
+def _invalid(value: Any, values: Mapping[str, str], loc: Loc, key: str) -> Iterator[tuple[Loc, str]]:
     if isinstance(value, dict):
         # What is sent and what comes back has keys of its own.
         own = key in {"body", "answer", "env"}
-        return [problem for name, inner in value.items() for problem in _invalid(inner, values, key if own else name)]
-    if isinstance(value, list):
-        return [problem for inner in value for problem in _invalid(inner, values, key)]
-    return _invalid_text(value, values, key) if isinstance(value, str) else []
+        for name, inner in value.items():
+            yield from _invalid(inner, values, (*loc, name), key if own else name)
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _invalid(inner, values, (*loc, at), key)
+    elif isinstance(value, str):
+        yield from ((loc, problem) for problem in _invalid_text(value, values, key))
+
+
+def programs(test: Test) -> set[str]:
+    """Return the programs in ``{bin}`` that a test names; ``{server}`` is the one that serves."""
+    named = set(re.findall(r"\{bin\}/([\w.+-]+)", test.model_dump_json()))
+    if "{server}" in test.model_dump_json().replace("{{server}}", ""):
+        named.add("{server}")
+    return named | ({test.http.server} if test.http is not None and "{" not in test.http.server else set())
 
 
 def _invalid_text(text: str, values: Mapping[str, str], key: str) -> list[str]:

@@ -10,10 +10,14 @@ from patchctl.document import load, shown
 from patchctl.errors import InvalidError, Problem, closest
 from patchctl.manifest.model import ProbeFile, Test
 from patchctl.manifest.validate import validate
+from patchctl.smoke.install import server_of
+from patchctl.smoke.kinds import invalid
+from patchctl.smoke.placeholders import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from patchctl.document import Document, Loc
     from patchctl.manifest.workspace import StackFile, Workspace
 
 GENERAL = Path(__file__).with_name("tests")
@@ -44,18 +48,26 @@ def general_test(name: str) -> Test:
 
 def load_probe(workspace: Workspace, patch_id: str) -> Case | None:
     """Return the probe of a patch, or None when it has none; raises InvalidError with every problem in its file."""
+    found = _load_probe(workspace, patch_id)
+    return found[0] if found else None
+
+
+def _load_probe(workspace: Workspace, patch_id: str) -> tuple[Case, Document] | None:
     path = workspace.patches_folder / patch_id / PROBE
     if not path.is_file():
         return None
-    probe = validate(load(path, name=shown(path)), ProbeFile)
-    return Case(probe.test(patch_id), path.parent, patch_id)
+    document = load(path, name=shown(path))
+    probe = validate(document, ProbeFile)
+    return Case(probe.test(patch_id), path.parent, patch_id), document
 
 
 def stack_cases(workspace: Workspace, stack: StackFile, patches: Sequence[str] | None = None) -> list[Case]:
     """Return the tests of a stack in its order, then the probes of its patches (of ``patches`` only, when given).
 
-    Raises InvalidError with every problem found: an unknown test, a broken probe, two tests of one name.
+    Raises InvalidError with every problem found: an unknown test, a broken probe, a placeholder that stands for
+    nothing, a broken regular expression, two tests of one name.
     """
+    values = _stand_ins(stack)
     problems: list[Problem] = []
     cases = []
     for at, entry in enumerate(stack.stack.tests):
@@ -66,17 +78,31 @@ def stack_cases(workspace: Workspace, stack: StackFile, patches: Sequence[str] |
             problems.append(stack.document.problem(("tests", at), f'there is no test "{entry}"{near}'))
             continue
         cases.append(Case(test, GENERAL if isinstance(entry, str) else stack.path.parent))
+        problems += _invalid(test, values, stack.document, ("tests", at))
     for patch_id in stack.stack.patches if patches is None else patches:
         try:
-            probe = load_probe(workspace, patch_id)
+            probe = _load_probe(workspace, patch_id)
         except InvalidError as error:
             problems += error.problems
             continue
-        cases += [probe] if probe else []
+        if probe is not None:
+            cases.append(probe[0])
+            problems += _invalid(probe[0].test, values, probe[1])
     problems += _twice(stack, cases)
     if problems:
         raise InvalidError(problems)
     return cases
+
+
+def _stand_ins(stack: StackFile) -> dict[str, str]:
+    """Return the placeholders that will stand for something in builds of this stack, with values to judge by."""
+    names = {*NAMES} - {"port"} - ({"server"} if server_of(stack.stack.build.targets) is None else set())
+    return {name: name for name in NAMES if name in names}
+
+
+def _invalid(test: Test, values: dict[str, str], document: Document, at: Loc = ()) -> list[Problem]:
+    found = {(document.mark((*at, *loc)), problem): (*at, *loc) for loc, problem in invalid(test, values)}
+    return [document.problem(loc, f"test {test.name}: {problem}") for (_, problem), loc in found.items()]
 
 
 def _twice(stack: StackFile, cases: Sequence[Case]) -> list[Problem]:

@@ -15,12 +15,12 @@ from patchctl.errors import Code, PatchctlError
 from patchctl.files import disk_errors
 from patchctl.ledger import digest
 from patchctl.smoke.hardware import Hardware, cannot_run, detect
-from patchctl.smoke.kinds import Setting, invalid, run_kind
+from patchctl.smoke.kinds import Setting, invalid, programs, run_kind
 from patchctl.smoke.placeholders import fill
 from patchctl.smoke.result import Result, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from patchctl.ledger import Ledger
     from patchctl.manifest.model import Test
@@ -39,17 +39,20 @@ def run_tests(
     ledger: Ledger | None = None,
     fresh: bool = False,
     hardware: Hardware | None = None,
+    part: bool = False,
     tell: Callable[[Result], None] = lambda _: None,
 ) -> list[Result]:
     """Run those of ``cases`` that are for this install's variant, in order, and return their results.
 
     A test that passed before on the same binary, definition and hardware is not run again unless ``fresh``. ``tell``
-    is handed each result as it comes. Raises PatchctlError (exit code 3), before anything runs, for a placeholder
-    that stands for nothing or a broken regular expression. A test that fails is a result, not an error.
+    is handed each result as it comes; in a ``part`` build, tests of programs that it lacks are skipped. Raises
+    PatchctlError (exit code 3), before anything runs, for a placeholder that stands for nothing or a broken regular
+    expression. A test that fails is a result, not an error.
     """
     wanted = [case for case in cases if case.test.variants is None or install.variant in case.test.variants]
-    _require_valid(wanted, install)
-    room = _Room(install, logs, ledger, fresh, hardware or detect())
+    lacking = {case.test.name: lack for case in wanted if part and (lack := _lacks(case.test, install))}
+    _require_valid([case for case in wanted if case.test.name not in lacking], install)
+    room = _Room(install, logs, ledger, fresh, hardware or detect(), lacking)
     results = []
     for case in wanted:
         result = _judge(case, room)
@@ -67,19 +70,27 @@ class _Room:
     ledger: Ledger | None
     fresh: bool
     hardware: Hardware
+    lacking: Mapping[str, str]
+
+
+def _lacks(test: Test, install: Install) -> str:
+    """Return which of the test's programs the install has not, in words; empty when it has all of them."""
+    names = {word: install.server if word == "{server}" else word for word in sorted(programs(test))}
+    gone = [name or "a server" for name in names.values() if name is None or not (install.bin / name).exists()]
+    return f"{gone[0]} is not in this part build" if gone else ""
 
 
 def _require_valid(cases: Sequence[Case], install: Install) -> None:
     problems = []
     for case in cases:
         found = invalid(case.test, {**install.values(), "here": str(case.here)})
-        problems += [f"test {case.test.name}: {problem}" for problem in found]
+        problems += [f"test {case.test.name}: {problem}" for problem in sorted({problem for _, problem in found})]
     if problems:
         raise PatchctlError(Code.INVALID, "\n".join(problems))
 
 
 def _judge(case: Case, room: _Room) -> Result:
-    refusal = cannot_run(room.install.architectures, room.hardware)
+    refusal = room.lacking.get(case.test.name) or cannot_run(room.install.architectures, room.hardware)
     if refusal:
         return _result(case, room.install, Verdict("skip", refusal))
     if room.ledger is None:

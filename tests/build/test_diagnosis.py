@@ -42,7 +42,7 @@ CMake Error at ggml/CMakeLists.txt:175 (target_link_libraries):
         (LD, "a.cpp:(.text+0x1): undefined reference to `g'"),
         (f"{NVCC}\n", NVCC),
         ("ninja: error: unknown target 'x'\n", "ninja: error: unknown target 'x'"),
-        ("\x1b[1m../../src/a.c:1:2: \x1b[31merror: \x1b[0mbad\x07\n", "a.c:1:2: error: bad"),
+        ("\x1b[1m../../src/a.c:1:2: \x1b[31merror: \x1b[0mbad\x07\n", r"a.c:1:2: error: bad\x07"),
     ],
 )
 def test_the_first_error_with_its_place_and_lines(said: str, shown: str) -> None:

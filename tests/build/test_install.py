@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -120,3 +121,33 @@ def test_a_persons_shell_in_the_build_folder_is_left_alone(tmp_path: Path) -> No
     shell = subprocess.Popen([program(tmp_path / "shell", "sleep 0.5")], cwd=tmp_path, start_new_session=True)
     assert wait_for_orphans(tmp_path) < 0.3
     shell.wait()
+
+
+def test_what_others_put_into_the_folder_is_moved_aside_and_named(tmp_path: Path) -> None:
+    target = tmp_path / "out" / "cpu"
+    listed = b'{"files": [{"path": "ours.txt"}]}'
+    assert install(target, [], source=tmp_path, files=[], describe=lambda _: listed) == ()
+    strange = ["thesis.txt", "deep/notes/a.txt", "deep/build-info.json", "link", "bin/dir-link"]
+    for name in ("ours.txt", "thesis.txt", "deep/notes/a.txt", "deep/build-info.json", "deep/__pycache__/x.pyc"):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_text(name)
+    (target / "link").symlink_to("nowhere")
+    (target / "bin" / "dir-link").symlink_to("../deep")
+    moved = install(target, [], source=tmp_path, files=[], describe=lambda _: listed)
+    (aside,) = [path for path in target.parent.iterdir() if path != target]
+    assert re.fullmatch(r"cpu\.aside-\d{8}T\d{6}Z", aside.name)
+    assert sorted(moved) == sorted(aside / name for name in strange)
+    assert (aside / "deep/notes/a.txt").read_text() == "deep/notes/a.txt"
+    assert str((aside / "link").readlink()) == "nowhere"
+    assert sorted(path.name for path in target.iterdir()) == ["bin", "build-info.json", "lib"]
+
+
+def test_two_installs_in_one_second_lose_nothing_and_a_file_in_the_place_of_the_folder_is_kept(tmp_path: Path) -> None:
+    target = tmp_path / "out" / "cpu"
+    target.parent.mkdir()
+    target.write_text("a file")
+    kept: list[Path] = []
+    for name in ("1", "2", "3"):
+        kept += install(target, [], source=tmp_path, files=[], describe=lambda _: b"{damaged")
+        (target / "same.txt").write_text(name)
+    assert sorted(path.read_text() for path in kept) == ["1", "2", "a file"]

@@ -80,14 +80,22 @@ def test_a_stacks_own_launcher_wins_over_ccache() -> None:
 
 def key(**changes: object) -> str:
     given_values: dict[str, object] = {
-        "tree": "t", "settings": {"A": "1"}, "identity": {"cc": "12"}, "targets": ["x", "y"], "files": ["f"],
+        "source": source(MINI), "settings": {"A": "1"}, "identity": {"cc": "12"}, "targets": ["x", "y"], "files": ["f"],
     }  # fmt: skip
     return recipe.build_key(**{**given_values, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"tree": "u"}, {"settings": {"A": "2"}}, {"identity": {"cc": "13"}}, {"targets": ["x"]}, {"files": []}],
+    [
+        {"source": replace(source(MINI), tree="d" * 40)},
+        {"source": replace(source(MINI), base="d" * 40)},
+        {"source": replace(source(MINI), build_number=13)},
+        {"settings": {"A": "2"}},
+        {"identity": {"cc": "13"}},
+        {"targets": ["x"]},
+        {"files": []},
+    ],
     ids=str,
 )
 def test_every_part_is_in_the_key(change: dict[str, object]) -> None:

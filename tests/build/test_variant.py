@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from patchctl import process
+from patchctl.build import install
 from patchctl.build.variant import build_variant, find_built
 from patchctl.errors import Code, PatchctlError
 from tests.build.project import MINI, Bench, contents, program
@@ -94,6 +96,61 @@ def test_a_missing_or_shortened_file_or_a_lost_ledger_entry_is_no_build(bench: B
     assert find_built(job, bench.ledger) is None
     assert bench.build(MINI).fresh
     assert bench.steps() == ["compile", "install"]
+
+
+def test_a_replaced_file_of_the_same_size_is_no_build(bench: Bench) -> None:
+    bench.build(MINI)
+    job = bench.job(MINI)
+    path = job.target / "bin" / "hello"
+    stat, content = path.stat(), path.read_bytes()
+    path.write_bytes(bytes(len(content)))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert find_built(job, bench.ledger) is None
+    path.write_bytes(content)
+    assert find_built(job, bench.ledger) is not None
+    link = job.target / "lib" / "libgreet.so"
+    link.unlink()
+    link.symlink_to("libdeep.so")
+    assert find_built(job, bench.ledger) is None
+    assert bench.build(MINI).fresh
+    assert hello(job.target).startswith("42 ")
+
+
+def test_files_are_read_only_when_their_times_differ(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.build(MINI)
+    job = bench.job(MINI)
+    read: list[Path] = []
+    real = install.sha256_of
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return real(path)
+
+    monkeypatch.setattr(install, "sha256_of", counted)
+    assert find_built(job, bench.ledger) is not None
+    assert read == []
+    os.utime(job.target / "bin" / "hello")
+    assert find_built(job, bench.ledger) is not None
+    assert read == [job.target / "bin" / "hello"]
+    assert find_built(job, bench.ledger) is not None
+    assert len(read) == 1
+
+
+def test_another_base_with_the_same_tree_is_linked_again_with_its_own_identity(bench: Bench) -> None:
+    first = hello(bench.build(MINI).path)
+    moved = replace(bench.job(MINI).source, base="b" * 40, build_number=13)
+    built = bench.build(MINI, source=moved)
+    assert built.fresh
+    assert hello(built.path) == f"42 13 {moved.identity}" != first
+    assert bench.compiled() <= 4
+
+
+def test_what_others_put_beside_the_binaries_is_told(bench: Bench) -> None:
+    path = bench.job(MINI).target / "thesis.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text("x")
+    (aside,) = bench.build(MINI).aside
+    assert (aside.name, aside.read_text(), path.exists()) == ("thesis.txt", "x", False)
 
 
 def test_progress_counts_to_the_end_with_times(bench: Bench) -> None:
@@ -183,8 +240,6 @@ def test_a_file_that_the_source_lacks_cannot_be_installed(bench: Bench) -> None:
 
 
 def test_a_missing_compiler_is_an_environment_error_by_name(bench: Bench) -> None:
-    from dataclasses import replace
-
     lacking = replace(bench.job(MINI).toolchain, cxx=None)
     with pytest.raises(PatchctlError, match=r"variant cpu needs a C\+\+ compiler; patchctl doctor") as caught:
         bench.build(MINI, toolchain=lacking)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from tests.demo.built import BuiltDemo, built_demo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.conftest import Ran
 
@@ -17,8 +19,10 @@ RELEASE = ("run", "demo", "--variant", "release")
 
 
 @pytest.fixture
-def demo(tmp_path_factory: pytest.TempPathFactory) -> BuiltDemo:
-    return built_demo(tmp_path_factory)
+def demo(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> BuiltDemo:
+    built = built_demo(tmp_path_factory)
+    monkeypatch.setenv("PATCHCTL_CACHE", str(built.cache))
+    return built
 
 
 def test_what_was_built_is_first_on_the_path(demo: BuiltDemo, patchctl_process: Callable[..., Ran]) -> None:
@@ -69,3 +73,19 @@ def test_what_cannot_be_run_is_told_with_what_to_type(
 ) -> None:
     ran = patchctl("run", "demo", *words, cwd=demo.root)
     assert (ran.code, ran.stderr) == (code, f"error: {said}\n")
+
+
+def test_binaries_of_another_tree_or_unknown_ones_run_with_one_warning(
+    demo: BuiltDemo, tmp_path: Path, patchctl_process: Callable[..., Ran]
+) -> None:
+    shutil.copytree(demo.root, tmp_path / "w", symlinks=True)
+    stack = tmp_path / "w" / "stacks" / "demo.yaml"
+    stack.write_text(stack.read_text().replace("  - request-seed", "  # - request-seed"))
+    ran = patchctl_process(*RELEASE, "--", "echo", "x", cwd=tmp_path / "w")
+    again = "build it: patchctl build demo --variant release"
+    assert (ran.code, ran.stdout) == (0, "x\n")
+    assert ran.stderr == f"warning: out/demo/release was built from another tree; {again}\n"
+    (tmp_path / "w" / "patches" / "fresh-sampler" / "README.md").unlink()
+    ran = patchctl_process(*RELEASE, "--", "echo", "x", cwd=tmp_path / "w")
+    assert (ran.code, ran.stdout, ran.stderr.count("\n")) == (0, "x\n", 1)
+    assert ran.stderr.startswith("warning: cannot tell whether out/demo/release is of the stack as it is now: ")

@@ -113,3 +113,46 @@ def test_nothing_built_is_exit_9_with_what_to_type(tmp_path: Path, patchctl: Cal
     assert "error: nothing of demo is built; build it with: patchctl build demo" in ran.stderr
     named = patchctl("smoke", "demo", "--variant", "debug", cwd=tmp_path)
     assert (named.code, "patchctl build demo --variant debug" in named.stderr) == (9, True)
+
+
+def test_a_replaced_binary_is_refused_with_what_to_type(workspace: BuiltDemo, patchctl: Callable[..., Ran]) -> None:
+    assert patchctl("smoke", "demo", cwd=workspace.root).code == 0
+    path = workspace.install / "bin" / "demo-cli"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    ran = patchctl("smoke", "demo", cwd=workspace.root)
+    assert (ran.code, ran.stdout) == (9, "")
+    again = "build it: patchctl build demo --variant release"
+    assert ran.stderr.splitlines()[-1] == f"error: bin/demo-cli in out/demo/release is not as it was built; {again}"
+
+
+@pytest.mark.parametrize("names", [(), ("--variant", "release")])
+def test_binaries_of_another_tree_are_refused(
+    names: tuple[str, ...], workspace: BuiltDemo, patchctl: Callable[..., Ran]
+) -> None:
+    change_stack(workspace, "  - request-seed", "  # - request-seed")
+    ran = patchctl("smoke", "demo", *names, cwd=workspace.root)
+    again = "build it: patchctl build demo --variant release"
+    assert (ran.code, ran.stdout) == (9, "")
+    assert ran.stderr.splitlines()[-1] == f"error: out/demo/release was built from another tree; {again}"
+
+
+def test_what_was_seen_is_written_into_the_evidence(workspace: BuiltDemo, patchctl: Callable[..., Ran]) -> None:
+    path = workspace.root / "stacks" / "demo.evidence.json"
+    path.unlink()
+    patchctl("smoke", "demo", cwd=workspace.root)
+    assert json.loads(path.read_bytes())["variants"]["release"]["proven"] is True
+    change_stack(workspace, "^the lake ", "^the river ")
+    patchctl("smoke", "demo", cwd=workspace.root)
+    assert json.loads(path.read_bytes())["variants"]["release"]["proven"] is False
+
+
+def test_a_build_with_other_settings_is_tested_but_not_written_into_the_evidence(
+    workspace: BuiltDemo, patchctl: Callable[..., Ran]
+) -> None:
+    path = workspace.root / "stacks" / "demo.evidence.json"
+    path.unlink()
+    change_stack(workspace, "release: {}", "release: {cmake: {X: 1}}")
+    ran = patchctl("smoke", "demo", cwd=workspace.root)
+    assert ran.code == 0
+    assert "warning: out/demo/release was built with other settings; it is not recorded; build it: " in ran.stderr
+    assert not path.exists()

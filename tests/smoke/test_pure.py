@@ -98,10 +98,10 @@ def test_an_unknown_placeholder_is_named_with_those_there_are(text: str, said: s
 def test_everything_wrong_in_a_test_is_found_before_it_runs() -> None:
     requests = [{"path": "/{x}", "text": "(", "body": {"text": "("}, "answer": {"output": "["}}]
     test = Test.model_validate({"name": "t", "http": {"server": "{server}", "requests": requests}})
-    assert [problem.split(":")[0].split(" (")[0] for problem in invalid(test, {"bin": "/b"})] == [
-        "text",
-        "unknown placeholder {x}",
-        "{server} stands for nothing",
+    assert [(loc[1:], problem.split(":")[0].split(" (")[0]) for loc, problem in invalid(test, {"bin": "/b"})] == [
+        (("server",), "{server} stands for nothing"),
+        (("requests", 0, "path"), "unknown placeholder {x}"),
+        (("requests", 0, "text"), "text"),
     ]
 
 

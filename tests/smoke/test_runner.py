@@ -186,6 +186,37 @@ def test_all_that_is_wrong_is_said_at_once_with_its_place(tmp_path: Path) -> Non
     assert 'two tests are called "own"' in lines[-1]
 
 
+def test_placeholders_and_patterns_are_judged_with_the_stack_each_at_its_place(tmp_path: Path) -> None:
+    tests = "  - {name: own, command: {run: [x, \"{bim}\"]}}\n  - {name: two, command: {run: [x], output: '('}}\n"
+    with pytest.raises(InvalidError) as error:
+        workspace(tmp_path, tests, {"two": "schema: 1\nhttp: {server: '{server}', requests: [{path: '/{prot}'}]}\n"})
+    lines = error.value.message.splitlines()
+    assert 'r1.yaml:7:36: test own: unknown placeholder {bim}; did you mean "bin"?' in lines[0]
+    assert "r1.yaml:8:45: test two: output: ( is no regular expression" in lines[1]
+    assert 'two/probe.yaml:2:46: test probe-two: unknown placeholder {prot}; did you mean "port"?' in lines[2]
+    assert len(lines) == 3
+
+
+def test_a_test_of_the_server_needs_a_stack_with_one(tmp_path: Path) -> None:
+    (tmp_path / "stacks").mkdir()
+    path = tmp_path / "stacks" / "r1.yaml"
+    path.write_text(STACK.replace("x-server", "x-cli") + "  - server-boots\n")
+    space = Workspace(tmp_path)
+    with pytest.raises(InvalidError, match=r"r1\.yaml:7:5: test server-boots: \{server\} stands for nothing"):
+        stack_cases(space, space.load_stack(path))
+
+
+@pytest.mark.parametrize("word", ["{bin}/x-cli", "{server}"])
+def test_in_a_part_build_a_test_whose_program_is_not_there_is_skipped(
+    word: str, install: Install, tmp_path: Path
+) -> None:
+    part = replace(install, targets=("other",))
+    cases = [shell(tmp_path, "true", "a"), shell(tmp_path, f"{word}; true", "b")]
+    there, gone = run_tests(cases, part, logs=tmp_path, hardware=MACHINE, part=True)
+    assert (there.result, gone.result) == ("pass", "skip")
+    assert gone.detail == f"{'x-cli' if 'cli' in word else 'a server'} is not in this part build"
+
+
 def test_a_patch_without_a_probe_has_no_case(tmp_path: Path) -> None:
     assert load_probe(Workspace(tmp_path), "none") is None
 

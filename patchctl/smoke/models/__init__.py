@@ -1,0 +1,1 @@
+"""Tiny, deterministic qwen35 and qwen35moe test models."""

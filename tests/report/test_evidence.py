@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from patchctl.report.evidence import evidence_path, read_evidence, record
+from patchctl.series.source import AppliedPatch, Source
+from patchctl.smoke.result import Result, Word
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BASE, TREE = "b" * 40, "7" * 40
+INFO: dict[str, Any] = {
+    "build_key": "k" * 64,
+    "toolchain": {"cxx": "g++ 12"},
+    "architectures": [],
+    "durations": {"compile": 3.0},
+}
+
+
+def source(tree: str = TREE) -> Source:
+    patch = AppliedPatch("one", "b9.patch", "5" * 64, "clean")
+    return Source("https://example.invalid/up.git", BASE, 9, "c" * 40, tree, "s", (patch,), ("a.c",))
+
+
+def result(word: Word = "pass", variant: str = "cpu", seconds: float = 1.0) -> Result:
+    return Result("boots", variant, word, "", seconds, "/var/log/x", None)
+
+
+def test_a_claim_says_tree_outcomes_results_and_date(tmp_path: Path) -> None:
+    stack = tmp_path / "s.yaml"
+    assert record(stack, source(), {"cpu": INFO}, [result(), result(variant="other")])
+    assert evidence_path(stack) == tmp_path / "s.evidence.json"
+    said = read_evidence(stack)
+    assert said["schema_version"] == 1
+    assert said["identity"] == f"{BASE[:9]}-{TREE[:9]}"
+    assert said["base"] == {"commit": BASE, "build": 9}
+    assert said["result"] == {"commit": "c" * 40, "tree": TREE}
+    assert said["patches"] == [{"id": "one", "revision": "b9.patch", "sha256": "5" * 64, "outcome": "clean"}]
+    claim = said["variants"]["cpu"]
+    assert (claim["proven"], claim["why"], claim["build_key"]) == (True, "", INFO["build_key"])
+    assert [test["result"] for test in claim["tests"]] == ["pass"]
+    assert len(claim["date"]) == len("2026-11-20T21:00:00Z")
+    assert "/var/log" not in evidence_path(stack).read_text(), "a log is a place on one machine"
+
+
+def test_the_same_claim_keeps_its_date_and_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = tmp_path / "s.yaml"
+    record(stack, source(), {"cpu": INFO}, [result()])
+    text = (
+        evidence_path(stack)
+        .read_text()
+        .replace(read_evidence(stack)["variants"]["cpu"]["date"], "2001-01-01T00:00:00Z")
+    )
+    evidence_path(stack).write_text(text)
+    slower = {**INFO, "durations": {"compile": 99.0}}
+    assert not record(stack, source(), {"cpu": slower}, [result(seconds=50)])
+    assert read_evidence(stack)["variants"]["cpu"]["date"] == "2001-01-01T00:00:00Z"
+    assert record(stack, source(), {"cpu": INFO}, [result("fail")])
+    claim = read_evidence(stack)["variants"]["cpu"]
+    assert (claim["proven"], claim["why"]) == (False, "1 of 1 failed")
+    assert claim["date"] != "2001-01-01T00:00:00Z"
+
+
+def test_variants_add_up_for_one_tree_and_go_with_another(tmp_path: Path) -> None:
+    stack = tmp_path / "s.yaml"
+    record(stack, source(), {"cpu": INFO}, [result()])
+    record(stack, source(), {"sm_89": INFO}, [])
+    assert list(read_evidence(stack)["variants"]) == ["cpu", "sm_89"]
+    assert read_evidence(stack)["variants"]["sm_89"]["why"] == "it has no test"
+    record(stack, source("8" * 40), {"sm_89": INFO}, [])
+    assert list(read_evidence(stack)["variants"]) == ["sm_89"]
+
+
+def test_variants_that_are_gone_and_builds_that_failed_lose_their_claims(tmp_path: Path) -> None:
+    stack = tmp_path / "s.yaml"
+    assert not record(stack, source(), {}, [], failed=["cpu"])
+    assert not evidence_path(stack).exists()
+    for name in ("cpu", "old", "sm_89"):
+        record(stack, source(), {name: INFO}, [])
+    assert list(read_evidence(stack)["variants"]) == ["cpu", "old", "sm_89"]
+    assert record(stack, source(), {"cpu": INFO}, [result()], known=["cpu", "sm_89"])
+    assert list(read_evidence(stack)["variants"]) == ["cpu", "sm_89"]
+    assert record(stack, source(), {}, [], known=["cpu", "sm_89"], failed=["cpu"])
+    assert list(read_evidence(stack)["variants"]) == ["sm_89"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{half", "\xff"])
+def test_evidence_that_cannot_be_read_is_none(content: str, tmp_path: Path) -> None:
+    stack = tmp_path / "s.yaml"
+    assert read_evidence(stack) == {}
+    evidence_path(stack).write_text(content, encoding="latin-1")
+    assert read_evidence(stack) == {}
+    assert record(stack, source(), {"cpu": INFO}, [result()])
+    assert json.loads(evidence_path(stack).read_bytes())["release"] == "s"
