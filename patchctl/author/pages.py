@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from patchctl.document import FORBIDDEN
 from patchctl.files import package_data
 from patchctl.series.explain import plain
+from patchctl.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,5 +60,5 @@ def _line(text: str) -> str:
 def _text(message: str) -> str:
     """Return the message after its subject, as Markdown: without what a terminal or CI system would obey."""
     body = message.partition("\n")[2].strip("\n")
-    clean = FORBIDDEN.sub("", plain(body.encode("utf-8", "replace").decode()))
+    clean = FORBIDDEN.sub("", visible(body.encode("utf-8", "replace").decode()))
     return re.sub(r"\n{3,}", "\n\n", clean)

@@ -46,7 +46,8 @@ def check(
     why = _explain(store, resolved)
     warned = _warned(app, store, resolved)
     release = stack.stack.release
-    app.ui.result(_object(store, release, resolved, by_itself, why, warned=warned))
+    if app.ui.as_json:  # patch-ids cost a git process
+        app.ui.result(_object(store, release, resolved, by_itself, why, warned=warned))
     app.ui.say(_headline(release, resolved))
     _show(app, name, onto, (resolved, by_itself, why))
     _show_warnings(app, warned)

@@ -83,7 +83,7 @@ def _warnings(
     applied = _applied(store, base, patches, steps)
     closures = _closures(patches)
     order = [patch.id for patch in patches]
-    upstream = _Upstream(store, base)
+    upstream = _Upstream(store, base, sorted({path for patch in patches for path in patch.revision.paths}))
     trees = Trees(store.repo)
     for one, made in _followed(applied):
         mine = found[one.patch.id]
@@ -129,36 +129,59 @@ def _listed(names: Sequence[str]) -> str:
 
 
 class _Upstream:
-    """Which lines of the base upstream added since an older commit, by path; asked once for each pair."""
+    """Which lines of the base upstream added since an older commit; asked once for all ``paths`` of each commit."""
 
-    def __init__(self, store: Store, base: str) -> None:
+    def __init__(self, store: Store, base: str, paths: Sequence[str]) -> None:
         self.store = store
         self.base = base
-        self.trees = Trees(store.repo)
-        self._known: dict[tuple[str, str], set[int]] = {}
+        self.paths = paths
+        self._known: dict[str, dict[str, set[int]]] = {}
 
     def added(self, since: str, path: str) -> set[int]:
         """Return the numbers (from 1) of the lines of ``path`` that are newer than ``since``; none when unknown."""
         if since == self.base:
             return set()
-        if (since, path) not in self._known:
+        if since not in self._known:
             try:
-                self._known[since, path] = self._added(since, path)
+                self._known[since] = self._added(since)
             except PatchctlError:
-                self._known[since, path] = set()  # what cannot be asked cannot be warned of
-        return self._known[since, path]
+                self._known[since] = {}  # what cannot be asked cannot be warned of
+        return self._known[since].get(path, set())
 
-    def _added(self, since: str, path: str) -> set[int]:
-        store = self.store
-        old, new = (self.trees.entry(store.tree_of(commit), path) for commit in (since, self.base))
-        if old is None or new is None or not store.repo.is_ancestor(since, self.base):
-            return set()
-        store.ensure_blobs([old.oid, new.oid])
-        words = ("diff", "--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", old.oid, new.oid)
-        ranges = _NEW_LINES.findall(store.repo.run(*words).stdout)
-        return {number for start, count in ranges for number in range(int(start), int(start) + int(count or 1))}
+    def _added(self, since: str) -> dict[str, set[int]]:
+        store, trees = self.store, Trees(self.store.repo)
+        if not store.repo.is_ancestor(since, self.base):
+            return {}
+        both = [(trees.entry(store.tree_of(since), path), trees.entry(store.tree_of(self.base), path), path)
+                for path in self.paths]  # fmt: skip
+        changed = [(old, new, path) for old, new, path in both if old and new and old.oid != new.oid]
+        if not changed:
+            return {}
+        store.ensure_blobs(entry.oid for old, new, _ in changed for entry in (old, new))
+        words = (
+            "diff",
+            "--unified=0",
+            "--no-color",
+            "--no-ext-diff",
+            "--no-textconv",
+            "--no-renames",
+            since,
+            self.base,
+        )
+        shown = store.repo.run(*words, "--", *(f":(literal){path}" for _, _, path in changed)).stdout
+        return {path: lines for part in shown.split(b"\ndiff --git ") for path, lines in _new_lines(part)}
 
 
+def _new_lines(part: bytes) -> Iterator[tuple[str, set[int]]]:
+    """Return the path of one file's diff and the lines it adds."""
+    named = _NEW_NAME.search(part)
+    if named:
+        ranges = _NEW_LINES.findall(part)
+        lines = {number for start, count in ranges for number in range(int(start), int(start) + int(count or 1))}
+        yield named[1].decode("utf-8", "surrogateescape"), lines
+
+
+_NEW_NAME = re.compile(rb"^\+\+\+ b/([^\n\t]+)", re.MULTILINE)
 _NEW_LINES = re.compile(rb"^@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
 
 
