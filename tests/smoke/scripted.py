@@ -30,6 +30,11 @@ def health(connection): connection.sendall(reply(200, {{"status": "ok"}}))
 def props(connection): connection.sendall(reply(200, {{"build_info": "b7-{identity}"}}))
 def answer(connection): connection.sendall(reply(200, {{"content": "hello"}}))
 
+def whole(request):
+    start, end, body = request.partition(b"\\r\\n\\r\\n")
+    length = [int(line.split(b":")[1]) for line in start.lower().split(b"\\r\\n") if line.startswith(b"content-length:")]
+    return end and len(body) >= sum(length)
+
 {changes}
 
 before()
@@ -41,7 +46,7 @@ print("listening", flush=True)
 while True:
     connection, _ = listener.accept()
     head = b""
-    while b"\\r\\n\\r\\n" not in head:
+    while not whole(head):
         part = connection.recv(65536)
         if not part:
             break
