@@ -32,8 +32,8 @@ def answer(connection): connection.sendall(reply(200, {{"content": "hello"}}))
 
 def whole(request):
     start, end, body = request.partition(b"\\r\\n\\r\\n")
-    length = [int(line.split(b":")[1]) for line in start.lower().split(b"\\r\\n") if line.startswith(b"content-length:")]
-    return end and len(body) >= sum(length)
+    headers = (line.split(b":") for line in start.lower().split(b"\\r\\n")[1:])
+    return end and len(body) >= sum(int(words[1]) for words in headers if words[0] == b"content-length")
 
 {changes}
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gguf
 import pytest
 
 from patchctl.smoke.models import make
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # One for each way a model is put together; the weights need no C library's mathematics, so every machine makes these.
 PINNED = {"rand": "b31e9978c0a7a4c056508ef925a6582ee2f5e91440912eb9020346c4600f526b"}
