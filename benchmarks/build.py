@@ -1,7 +1,7 @@
 """How long ``patchctl build`` takes beside plain CMake, Ninja and ccache with the same settings, in one run.
 
-    PATCHCTL_MIRROR='https://github.com/ggml-org/llama.cpp=/srv/llama.cpp.git' \\
-        python benchmarks/build.py --stack stacks/b9187.yaml --variant cpu --touch src/llama-memory-recurrent.cpp
+    CCACHE_DIR=~/.cache/ccache PATCHCTL_MIRROR='https://github.com/ggml-org/llama.cpp=/srv/llama.cpp.git' \\
+        python benchmarks/build.py --stack stacks/b9187.yaml --variant cpu --touch src/llama-grammar.cpp
 
 Measures, each beside its plain counterpart: a full build in a new place with a warm compiler cache; a rebuild after one
 patch changed one file (the compiler cache has neither version); a build with nothing to do. Both sides configure with
@@ -47,7 +47,7 @@ class Bench:
         self.plain = folder / "plain"
         self.env = {
             "PATCHCTL_CACHE": str(folder / "cache"),
-            "CCACHE_DIR": str(folder / "ccache"),
+            "CCACHE_DIR": os.environ.get("CCACHE_DIR", str(folder / "ccache")),
             "PYTHONPATH": str(ROOT),
         }
 
@@ -129,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stack", type=Path, default=ROOT / "stacks" / "b9187.yaml")
     parser.add_argument("--variant", default="cpu")
-    parser.add_argument("--touch", default="src/llama-memory-recurrent.cpp")
+    parser.add_argument("--touch", default="src/llama-grammar.cpp")
     parser.add_argument("--times", type=int, default=3)
     words = parser.parse_args()
     os.environ.pop("CCACHE_BASEDIR", None)
