@@ -47,7 +47,7 @@ class Checked:
 
 @dataclass
 class Situations:
-    """Rows made and checked so far in this session."""
+    """Rows made and checked so far in this run of the tests."""
 
     folder: Path
     made: dict[str, Made] = field(default_factory=dict)
