@@ -75,6 +75,17 @@ def model(folder: Path, name: str) -> Path:
     return path
 
 
+def require_kernel(symbol: bytes) -> str:
+    """Return in which library a CUDA kernel is, found by its mangled name; needs no GPU."""
+    libraries = sorted({path.resolve() for path in (out_folder() / "lib").glob("libggml-cuda*.so*")})
+    if not libraries:
+        raise UnableError("this build has no CUDA backend")
+    for path in libraries:
+        if symbol in path.read_bytes():
+            return f"{symbol.decode()} is in {path.name}"
+    raise MissingError(f"the CUDA backend has no kernel {symbol.decode()}")
+
+
 def free_port() -> int:
     """Return a port of the loopback address that nothing listens on."""
     with socket.socket() as s:
