@@ -1,11 +1,13 @@
 """How long ``patchctl build`` takes beside plain CMake, Ninja and ccache with the same settings, in one run.
 
     CCACHE_DIR=~/.cache/ccache PATCHCTL_MIRROR='https://github.com/ggml-org/llama.cpp=/srv/llama.cpp.git' \\
-        python benchmarks/build.py --stack stacks/b9187.yaml --variant cpu --touch src/llama-grammar.cpp
+        python benchmarks/build.py --stack stacks/b9187.yaml --variant cpu
 
-Measures, each beside its plain counterpart: a full build in a new place with a warm compiler cache; a rebuild after one
-patch changed one file (the compiler cache has neither version); a build with nothing to do. Both sides configure with
-the same settings and build the same targets; patchctl also checks out, installs, and knows what was tested.
+Measures, each beside its plain counterpart: a full build in a new place with a warm compiler cache; a rebuild after the
+last patch changed one file (the compiler cache has neither version), for a file that compiles in a second and for those
+the stack's own patches touch most; a build with nothing to do. Both sides configure with the same settings and build
+the same targets, without tests, which plain Ninja has not; patchctl also judges the patches, checks out, configures and
+links anew for the new identity, and installs. What the stack's tests take comes on top and is printed.
 """
 
 from __future__ import annotations
@@ -13,19 +15,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
+import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cmake import CMAKE_BIN_DIR
 from common import ROOT, run, table
+from ninja import BIN_DIR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 PATCH = "benchmark-change"
+TOUCHED = ("src/llama-grammar.cpp", "src/llama-memory-recurrent.cpp", "tools/server/server-context.cpp")
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -38,11 +45,11 @@ def timed(action: Callable[[], object]) -> float:
 class Bench:
     """Two places for patchctl and one for plain CMake, sharing one compiler cache."""
 
-    def __init__(self, folder: Path, stack: Path, variant: str, touch: str) -> None:
+    def __init__(self, folder: Path, stack: Path, variant: str, touched: Sequence[str]) -> None:
         self.folder = folder
         self.release = stack.stem
         self.variant = variant
-        self.touch = touch
+        self.touched = touched
         self.source = ROOT
         self.plain = folder / "plain"
         self.env = {
@@ -51,12 +58,14 @@ class Bench:
             "PYTHONPATH": str(ROOT),
         }
 
-    def workspace(self, name: str) -> Path:
-        """Make a workspace with the stack and a patch that changes one line, and return it."""
+    def workspace(self, name: str, *, tests: bool = False) -> Path:
+        """Make a workspace with the stack, with or without its tests and probes, and return it."""
         place = self.folder / name
-        shutil.copytree(self.source / "patches", place / "patches")
+        left_out = shutil.ignore_patterns(*(() if tests else ("probe.yaml",)))
+        shutil.copytree(self.source / "patches", place / "patches", ignore=left_out)
         (place / "stacks").mkdir()
         text = (self.source / "stacks" / f"{self.release}.yaml").read_text()
+        text = text if tests else re.sub(r"^tests:\n(?:[ \n].*\n?)*", "tests: []\n", text, flags=re.MULTILINE)
         (place / "stacks" / f"{self.release}.yaml").write_text(text)
         return place
 
@@ -71,27 +80,27 @@ class Bench:
         loaded: dict[str, Any] = json.loads(path.read_text())
         return loaded
 
-    def change(self, place: Path, text: str) -> None:
-        """Make or change the patch that appends one line to a file of upstream."""
+    def change(self, place: Path, touch: str, text: str) -> None:
+        """Make or change the last patch of the stack, which appends one line to a file."""
         stack = place / "stacks" / f"{self.release}.yaml"
         page = place / "patches" / PATCH
         if not page.exists():
             page.mkdir()
             (page / "README.md").write_text("---\ntitle: a change for the benchmark\n---\n")
-            lines = stack.read_text().replace("patches:\n", f"patches:\n  - {PATCH}\n", 1)
+            lines = stack.read_text().replace("\nbuild:\n", f"\n  - {PATCH}\n\nbuild:\n", 1)
             stack.write_text(lines)
-        (page / "b9187.patch").write_bytes(self.diff(text))
+        (page / "b9187.patch").write_bytes(self.diff(touch, text))
 
-    def diff(self, text: str) -> bytes:
-        """Return a patch that appends one line to the touched file, made by git on a scratch repository."""
+    def diff(self, touch: str, text: str) -> bytes:
+        """Return a patch that appends one line to a file, made by git on a scratch repository."""
         scratch = Path(tempfile.mkdtemp(dir=self.folder))
         run("git", "init", "-q", cwd=scratch)
-        file = scratch / self.touch
+        file = scratch / touch
         file.parent.mkdir(parents=True)
-        file.write_bytes(self.original)
+        file.write_bytes(self.original[touch])
         run("git", "add", ".", cwd=scratch)
         run("git", "commit", "-q", "-m", "base", cwd=scratch)
-        file.write_bytes(self.original + text.encode())
+        file.write_bytes(self.original[touch] + text.encode())
         run("git", "commit", "-q", "-a", "-m", "benchmark: change one line", cwd=scratch)
         flags = ("--zero-commit", "--full-index", "--no-signature", "--no-stat")
         mail = run("git", "format-patch", "-1", "--stdout", *flags, cwd=scratch)
@@ -102,7 +111,7 @@ class Bench:
         place = self.workspace("first")
         self.build(place)
         slot = next(path for path in (self.folder / "cache" / "build").iterdir() if path.is_dir())
-        self.original = (slot / "src" / self.touch).read_bytes()
+        self.original = {touch: (slot / "src" / touch).read_bytes() for touch in self.touched}
         shutil.copytree(slot / "src", self.plain / "src", symlinks=True)
         info = self.info(place)
         self.base = str(info["base"])
@@ -115,13 +124,30 @@ class Bench:
 
     def plain_build(self, *, configure: bool) -> None:
         """Build with plain CMake and Ninja, in ``plain/build`` beside ``plain/src``."""
-        env = {**self.env, "CCACHE_BASEDIR": str(self.plain), "CCACHE_NOHASHDIR": "1"}
+        env = {**self.env, "LC_ALL": "C.UTF-8", "CCACHE_BASEDIR": str(self.plain), "CCACHE_NOHASHDIR": "1"}
         build = self.plain / "build" / self.variant
         if configure:
             build.mkdir(parents=True)
             words = ("-G", "Ninja", "-S", self.plain / "src", "-B", build, *self.settings)
-            run("cmake", *words, cwd=self.plain, env=env)
-        run("ninja", "-C", build, *self.targets, cwd=self.plain, env=env)
+            run(Path(CMAKE_BIN_DIR) / "cmake", *words, cwd=self.plain, env=env)
+        run(Path(BIN_DIR) / "ninja", "-C", build, *self.targets, cwd=self.plain, env=env)
+
+    def tests(self) -> float:
+        """Return the seconds that the stack's tests and probes take after a build."""
+        place = self.workspace("tested", tests=True)
+        said = run(sys.executable, "-m", "patchctl", "build", self.release, "--variant", self.variant, "--json",
+                   cwd=place, env=self.env)  # fmt: skip
+        return sum(result["seconds"] for result in json.loads(said)["results"])
+
+    def rebuild(self, place: Path, touch: str, times: int) -> tuple[list[float], list[float]]:
+        """Change one file by patchctl and by hand, in turn; return the seconds of each."""
+        ours, theirs = [], []
+        for at in range(times):
+            self.change(place, touch, f"// change {at} by patchctl\n")
+            ours.append(timed(lambda: self.build(place)))
+            (self.plain / "src" / touch).write_bytes(self.original[touch] + f"// change {at} by hand\n".encode())
+            theirs.append(timed(lambda: self.plain_build(configure=False)))
+        return ours, theirs
 
 
 def main() -> None:
@@ -129,39 +155,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stack", type=Path, default=ROOT / "stacks" / "b9187.yaml")
     parser.add_argument("--variant", default="cpu")
-    parser.add_argument("--touch", default="src/llama-grammar.cpp")
+    parser.add_argument("--touch", action="append")
     parser.add_argument("--times", type=int, default=3)
     words = parser.parse_args()
     os.environ.pop("CCACHE_BASEDIR", None)
     with tempfile.TemporaryDirectory() as name:
-        bench = Bench(Path(name), words.stack, words.variant, words.touch)
+        bench = Bench(Path(name), words.stack, words.variant, words.touch or TOUCHED)
         cold = timed(bench.first)
+        bench.plain_build(configure=True)
         warm, plain = [], []
         for at in range(words.times):
             place = bench.workspace(f"second{at}")
             warm.append(timed(lambda place=place: bench.build(place)))
-            shutil.rmtree(bench.plain / "build", ignore_errors=True)
+            shutil.rmtree(bench.plain / "build")
             plain.append(timed(lambda: bench.plain_build(configure=True)))
         idle = [timed(lambda: bench.build(place)) for _ in range(words.times)]
         ninja_idle = [timed(lambda: bench.plain_build(configure=False)) for _ in range(words.times)]
-        bench.change(place, "// change before\n")
-        bench.build(place)
-        again, ninja = [], []
-        for at in range(words.times):
-            bench.change(place, f"// change {at} by patchctl\n")
-            again.append(timed(lambda: bench.build(place)))
-            (bench.plain / "src" / bench.touch).write_bytes(bench.original + f"// change {at} by hand\n".encode())
-            ninja.append(timed(lambda: bench.plain_build(configure=False)))
-        rows: list[list[object]] = [["", "patchctl", "plain", "ratio"]]
-        for title, ours, theirs in (
+        measured = [
             ("full build, new place, warm ccache", warm, plain),
-            (f"rebuild, {words.touch} changed", again, ninja),
+            *((f"rebuild, {touch}", *bench.rebuild(place, touch, words.times)) for touch in bench.touched),
             ("nothing to do", idle, ninja_idle),
-        ):
-            left, right = sorted(ours)[len(ours) // 2], sorted(theirs)[len(theirs) // 2]
+        ]
+        rows: list[list[object]] = [["", "patchctl", "plain", "ratio"]]
+        for title, ours, theirs in measured:
+            left, right = statistics.median(ours), statistics.median(theirs)
             rows.append([title, left, right, left / right])
         table(f"{words.stack.stem} {words.variant}: seconds, medians of {words.times}", rows)
-        print(f"  first build of all, cold ccache: {cold:.0f} s")
+        print(f"  first build of all: {cold:.0f} s")
+        print(f"  the stack's tests and probes on top of a rebuild: {bench.tests():.1f} s")
 
 
 if __name__ == "__main__":

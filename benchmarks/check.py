@@ -116,7 +116,6 @@ def measure(folder: Path, label: str, base: str, times: int) -> list[list[object
     def cold() -> None:
         shutil.rmtree(cache, ignore_errors=True)
         patchctl("check", label, "--no-alone", cwd=ws, cache=cache, mirror=upstream)
-        shutil.rmtree(cache / "steps", ignore_errors=True)
         for ledger in cache.glob("ledger.sqlite*"):
             ledger.unlink()
 

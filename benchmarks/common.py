@@ -43,8 +43,9 @@ def run(*words: object, cwd: Path, env: dict[str, str] | None = None, stdin: byt
 
 
 def patchctl(*words: object, cwd: Path, cache: Path, mirror: Path, env: dict[str, str] | None = None) -> bytes:
-    """Run patchctl as a process of its own."""
-    extra = {"PATCHCTL_CACHE": str(cache), "PATCHCTL_MIRROR": f"{URL}={mirror}", "PYTHONPATH": str(ROOT)}
+    """Run patchctl as a process of its own, with its modules compiled as an installed one has them."""
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(cache.parent / "compiled")}
+    extra = compiled | {"PATCHCTL_CACHE": str(cache), "PATCHCTL_MIRROR": f"{URL}={mirror}", "PYTHONPATH": str(ROOT)}
     return run(sys.executable, "-m", "patchctl", *words, cwd=cwd, env={**extra, **(env or {})})
 
 

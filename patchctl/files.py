@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import re
 import shutil
 import stat
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchctl.errors import Code, InvalidError, PatchctlError, Problem
+from patchctl.text import one_line, redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    import filelock
 
 
 def cache_folder() -> Path:
@@ -74,27 +81,89 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
     Raises PatchctlError (exit code 9) when the disk refuses; the old file is then untouched.
     """
-    with disk_errors():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    with disk_errors(), file_beside(path, content, mode=mode) as made:
+        made.replace(path)
+
+
+@contextlib.contextmanager
+def file_beside(path: Path, content: bytes, *, mode: int = 0o644) -> Iterator[Path]:
+    """Give a new file with ``content`` in the folder of ``path``, to be renamed there; what is left of it is removed.
+
+    The folder is made where it is not there. A kill leaves the file, and the next that does this there removes it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=BESIDE)
+    made = Path(name)
+    try:
+        _claim(handle)
+        with os.fdopen(handle, "wb", closefd=False) as file:
+            file.write(content)
+        # mkstemp makes 0600 whatever the umask; files of a workspace are for everybody who may read the folder.
+        made.chmod(mode)
+        yield made
+    finally:
+        made.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Give a new folder beside ``path``, to be renamed there; as ``file_beside``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
+    made = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=BESIDE))
+    handle = os.open(made, os.O_RDONLY)
+    try:
+        _claim(handle)
+        made.chmod(0o755)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        os.close(handle)
+
+
+BESIDE = ".patchctl-tmp"
+YOUNG = 60.0  # seconds in which a new file may not be claimed yet
+
+
+def _claim(handle: int) -> None:
+    """Mark an open file as one at work for as long as this process lives; where the file system cannot, it is left."""
+    import fcntl
+
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@functools.cache
+def sweep(folder: Path) -> None:
+    """Remove what killed runs left in ``folder``, once in the life of this process; what others work on stays."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(BESIDE) and entry.name.startswith("."):
+                _remove_left(Path(entry.path))
+
+
+def _remove_left(path: Path) -> None:
+    import fcntl
+
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            # mkstemp makes 0600 whatever the umask; files of a workspace are for everybody who may read the folder.
-            Path(name).chmod(mode)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+            if time.time() - os.fstat(handle).st_mtime < YOUNG:
+                return
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while its maker lives
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+        finally:
+            os.close(handle)
 
 
 def remove_folder(path: Path) -> None:
     """Remove a folder that patchctl made, by renaming first, so that a kill leaves no half-removed folder in place."""
     if not path.exists():
         return
-    doomed = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".gone"))
-    path.rename(doomed / path.name)
-    shutil.rmtree(doomed, ignore_errors=True)
+    with folder_beside(path) as doomed:
+        path.rename(doomed / path.name)
 
 
 def replace_folder(made: Path, target: Path) -> None:
@@ -115,17 +184,58 @@ def locked(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
     with disk_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
     owner = path.with_suffix(".owner")
-    lock = filelock.FileLock(path, timeout=wait)
+    lock = filelock.FileLock(path)
     try:
-        lock.acquire()
+        _acquire(lock, owner, what, wait)
     except filelock.Timeout as error:
         raise PatchctlError(Code.ENVIRONMENT, f"{what} is in use by {_who(owner)}; wait for it or stop it") from error
     try:
-        write_atomic(owner, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
+        write_atomic(owner, f"{_myself()}\n".encode())
         yield
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _acquire(lock: filelock.BaseFileLock, owner: Path, what: str, wait: float) -> None:
+    import filelock
+
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        # A child of a killed owner holds the lock too until the system has ended it: a moment, or more under load.
+        wait = max(wait, LEAVING) if _is_gone(owner) else wait
+        if not wait:
+            raise
+        for listener in LISTENERS[-1:] if not _is_gone(owner) else ():
+            listener(f"waiting for {what}: in use by {_who(owner)}")
+        lock.acquire(timeout=wait)
+
+
+LEAVING = 5.0  # seconds that the system is given to end what a killed owner started
+
+
+def _is_gone(owner: Path) -> bool:
+    """Return whether the owner of a lock is known to live no more: a process of this machine that is not there."""
+    found = re.match(r"process (\d+) on (\S+) ", _who(owner))
+    if found is None or found[2] != os.uname().nodename:
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
+
+
+LISTENERS: list[Callable[[str], None]] = []  # the last is told when a lock has to be waited for
+
+
+def _myself() -> str:
+    program = Path(sys.argv[0])
+    command = " ".join([program.parent.name if program.name == "__main__.py" else program.name, *sys.argv[1:]])
+    return f"process {os.getpid()} on {os.uname().nodename} ({one_line(redacted(command))[:80]})"
 
 
 def _who(owner: Path) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from git.cmd import Git as GitCommand
 
 OID = re.compile(r"[0-9a-f]{40}")
+NO_ROOM = re.compile(r"No space left|Disk quota exceeded|File too large|unable to (?:write|create) [a-z ]*file")
 MINIMUM = (2, 38)  # merge-tree --write-tree
 
 # GitPython looks for git when it is imported, and complains before patchctl can.
@@ -41,6 +42,8 @@ ENVIRONMENT = {
     "LANGUAGE": "",  # it would translate what git says, even under LC_ALL
     "TZ": "UTC",
 }
+
+AHEAD = 256  # questions a reader is ahead of its answers: far less than a pipe holds, so neither side waits for ever
 
 CONFIGURATION = (
     "core.hooksPath=/dev/null",  # a repository's hooks are programs
@@ -193,6 +196,8 @@ def _failure(words: Sequence[str], result: Result) -> PatchctlError:
     # To an option or a command that it does not know yet, git answers with its usage.
     if words[0] == "merge-tree" and result.status == 129 and (found := version() or ()) < MINIMUM:
         return _no_git(f"{'.'.join(map(str, found))} was")
+    if NO_ROOM.search(result.stderr):
+        return GitError(words, result.status, f"{result.stderr.strip()}; is there room on the disk?", Code.ENVIRONMENT)
     return GitError(words, result.status, result.stderr)
 
 
@@ -325,21 +330,40 @@ class Repo:
 
         Raises MissingObjectError when it is not here (git's reader dies of a promised object it may not fetch).
         """
-        reader = self._reader or self._start_reader()
-        if reader.stdin is None or reader.stdout is None:
-            raise MissingObjectError(oid)
+        return next(self.read_each([oid], kind))
+
+    def read_each(self, oids: Sequence[str], kind: str) -> Iterator[bytes]:
+        """Yield the content of each object in turn, as ``read``; asks ahead, so nothing else can be read in between."""
+        asked = at = 0
         try:
-            reader.stdin.write(oid.encode() + b"\n")
+            for at, oid in enumerate(oids):
+                if asked < len(oids) and asked - at <= AHEAD // 2:
+                    self._ask(oids[asked : at + AHEAD])
+                    asked = min(len(oids), at + AHEAD)
+                yield self._answer(oid, kind)
+        finally:
+            if asked > at + 1:  # answers that nobody took would pass for those of the next question
+                self.close()
+
+    def _ask(self, oids: Sequence[str]) -> None:
+        reader = self._reader or self._start_reader()
+        if reader.stdin is None:
+            raise MissingObjectError(oids[0])
+        # A reader that has died is noticed when its answer is read.
+        with contextlib.suppress(BrokenPipeError):
+            reader.stdin.write("".join(f"{oid}\n" for oid in oids).encode())
             reader.stdin.flush()
-            header = reader.stdout.readline().split()
-        except BrokenPipeError:
-            header = []
+
+    def _answer(self, oid: str, kind: str) -> bytes:
+        reader = self._reader
+        if reader is None or reader.stdout is None:
+            raise MissingObjectError(oid, kind)
+        header = reader.stdout.readline().split()
         if len(header) != 3:
             if not header:
                 self.close()
             raise MissingObjectError(oid, kind)
-        size = int(header[2])
-        content = reader.stdout.read(size + 1)[:size]
+        content = reader.stdout.read(int(header[2]) + 1)[:-1]
         if header[1].decode() != kind:
             raise PatchctlError(Code.INVALID, f"{oid} is a {header[1].decode()}, not a {kind}")
         return content

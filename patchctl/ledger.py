@@ -97,6 +97,11 @@ class Ledger:
         rows = self._ask("SELECT value FROM results WHERE kind=? AND key=?", (kind, key))
         return json.loads(rows[0][0]) if rows else None
 
+    def seconds_of(self, kind: str, log: str) -> float | None:
+        """Return the seconds that the newest result of a kind with this log took, None when there is none."""
+        rows = self._ask("SELECT seconds FROM results WHERE kind=? AND log=? ORDER BY time DESC LIMIT 1", (kind, log))
+        return float(rows[0][0]) if rows else None
+
     def get_many(self, kind: str, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values of those ``keys`` that are kept."""
         wanted, found = list(keys), {}

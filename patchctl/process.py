@@ -67,14 +67,16 @@ def started(
     log: Path,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    keep: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a command in its own process group, output and errors going to ``log``; the group is ended on leaving.
 
-    Raises PatchctlError (exit code 9) when the program is not there.
+    It inherits the open files whose numbers are in ``keep``. Raises PatchctlError (exit code 9) when the program is not
+    there.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as sink:
-        process = _popen(command, stdout=sink, cwd=cwd, env=env)
+        process = _popen(command, stdout=sink, cwd=cwd, env=env, keep=keep)
     try:
         yield process
     finally:
@@ -140,6 +142,7 @@ def _popen(
     stdout: int | BinaryIO,
     cwd: Path | None,
     env: Mapping[str, str] | None,
+    keep: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     words = [os.fspath(word) for word in command]
     try:
@@ -151,6 +154,7 @@ def _popen(
             cwd=cwd,
             env=None if env is None else dict(env),
             start_new_session=True,
+            pass_fds=keep,
         )
     except FileNotFoundError as error:
         hint = "patchctl doctor says how to get it"

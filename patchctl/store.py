@@ -11,8 +11,8 @@ import uuid
 from typing import TYPE_CHECKING
 
 from patchctl.errors import Code, PatchctlError
-from patchctl.files import disk_errors, locked, remove_folder, replace_folder, write_atomic
-from patchctl.git import OID, GitError, MissingObjectError, Repo, run_git
+from patchctl.files import disk_errors, folder_beside, locked, remove_folder, replace_folder, write_atomic
+from patchctl.git import NO_ROOM, OID, GitError, MissingObjectError, Repo, run_git
 from patchctl.ledger import digest
 from patchctl.text import redacted
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DEMO = "patchctl:demo"
 REMOTE = "mirror"
 BASES = "refs/patchctl/bases/"  # upstream's own commits; what was pinned from elsewhere is no base
+PULLS = "refs/patchctl/pulls/"  # the heads of pull requests as they were last seen
 # Fetching asks for commits and blobs by id; a mirror that is a plain folder must be told to answer that. One that
 # lacks objects itself must not fetch them for us: that would write into it. Git knows GIT_NO_LAZY_FETCH from 2.39.4
 # and 2.45 on; an older one is left without any way to fetch.
@@ -37,7 +38,6 @@ SERVE = (
 BORROWERS = ".worktrees"
 BUILD_NAME = re.compile(r"b([1-9][0-9]*)")
 NOT_THERE = re.compile(r"(?:not our ref|could not fetch) ([0-9a-f]{40})|couldn't find remote ref")
-FULL = re.compile(r"No space left|Disk quota exceeded|File too large")
 
 
 class Store:
@@ -71,10 +71,9 @@ class Store:
         with self._locked():
             if (self.folder / "patchctl-birth").exists():
                 return
-            made = self.folder.with_suffix(f".{uuid.uuid4().hex[:8]}.tmp")
-            run_git("init", "--quiet", "--bare", "--template=", str(made))
-            write_atomic(made / "patchctl-birth", uuid.uuid4().hex.encode())
-            with disk_errors():
+            with disk_errors(), folder_beside(self.folder) as made:
+                run_git("init", "--quiet", "--bare", "--template=", str(made))
+                write_atomic(made / "patchctl-birth", uuid.uuid4().hex.encode())
                 replace_folder(made, self.folder)
 
     def lend(self, folder: Path) -> None:
@@ -191,7 +190,7 @@ class Store:
         if error.status < 0:
             why = f"git was ended by signal {-error.status} while fetching {self.url}"
             return PatchctlError(Code.ENVIRONMENT, f"{why}; is there room on the disk and in memory?")
-        if FULL.search(error.stderr):
+        if NO_ROOM.search(error.stderr):
             return PatchctlError(Code.ENVIRONMENT, f"the disk is full: {self.folder}")
         said = [line for line in error.stderr.strip().splitlines() if line.startswith(("fatal:", "ssh:", "error:"))]
         why = said[0].removeprefix("fatal: ") if said else "no answer"
@@ -286,6 +285,27 @@ class Store:
             self.repo.run("update-ref", f"refs/patchctl/pins/{oid}", oid)
             self.repo.run("update-ref", "-d", incoming)
         return oid
+
+    def pull_heads(self, numbers: Iterable[int]) -> dict[int, str]:
+        """Bring the heads of pull requests, without blobs, and return the ids of those that there are.
+
+        One request; where a number is unknown, which fails the whole of it, halves. Raises PatchctlError (exit code 7)
+        when upstream cannot be reached.
+        """
+        wanted = sorted(set(numbers))
+        if not wanted:
+            return {}
+        _ = self.birth
+        try:
+            self._locked_fetch(*(f"+refs/pull/{number}/head:{PULLS}{number}" for number in wanted))
+        except GitError as error:
+            if not NOT_THERE.search(error.stderr):
+                raise self._explained(error, "pull requests") from error
+            middle = len(wanted) // 2
+            return {**self.pull_heads(wanted[:middle]), **self.pull_heads(wanted[middle:])} if middle else {}
+        listed = self.repo.run("for-each-ref", "--format=%(refname) %(objectname)", PULLS).text().splitlines()
+        heads = {int(ref.removeprefix(PULLS)): oid for ref, oid in (line.split() for line in listed)}
+        return {number: heads[number] for number in wanted if number in heads}
 
     def remote_refs(self) -> dict[str, str]:
         """Return upstream's branches, tags and HEAD with the ids they name."""

@@ -9,7 +9,7 @@ UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud80
 COLOUR = re.compile("(\x1b\\[(?:[012]|[39][0-7])m)")  # what click writes; no other style is patchctl's
 STYLE = re.compile("\x1b\\[[0-9;?]*[ -/]*[@-~]")
 ORDER = re.compile(r"^([ \t]*):(?=:)", re.MULTILINE)
-USER = re.compile(r"(?<=://)(?!git@)[^/@\s]+@")
+USER = re.compile(r"(?<=://)(?!git@)[^/\s]+@")  # a password may hold an "@" itself
 
 
 def visible(text: str) -> str:

@@ -34,7 +34,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     """Give the test a home of its own and return it."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith(("GIT_", "PATCHCTL_", "CCACHE_", "XDG_")):
+        if name.startswith(("GIT_", "GITHUB_", "GH_", "PATCHCTL_", "CCACHE_", "XDG_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))

@@ -18,7 +18,18 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "patchctl"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # Each room may import those after it; rooms in one row do not know each other.
-ROWS = ({"cli"}, {"author", "ship"}, {"report"}, {"smoke"}, {"build", "upstream"}, {"series"}, {"manifest"}, {"demo"})
+ROWS = (
+    {"cli"},
+    {"author", "ship"},
+    {"report"},
+    {"bisect"},
+    {"bench"},
+    {"smoke"},
+    {"build", "upstream"},
+    {"series"},
+    {"manifest"},
+    {"demo"},
+)
 HEAVY = ("git", "pydantic", "requests", "jinja2", "rich", "yaml", "filelock", "sqlite3", "email", "asyncio")
 LONGEST = 450
 STARTERS = {

@@ -122,3 +122,12 @@ def test_several_processes_write_at_once(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT count(*) FROM results").fetchone() == (120,)
     connection.close()
+
+
+def test_how_long_something_took_is_found_by_its_log(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.put("test", "one", {}, seconds=1.5, log="/x/boots.log")
+    ledger.put("test", "two", {}, seconds=2.5, log="/x/boots.log")
+    ledger.put("build", "three", {}, seconds=9.0, log="/x/boots.log")
+    assert ledger.seconds_of("test", "/x/boots.log") == 2.5
+    assert ledger.seconds_of("test", "/x/other.log") is None

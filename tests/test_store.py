@@ -273,6 +273,21 @@ def test_a_build_is_its_tag_when_the_tag_counts_right(world: World, store: Store
         store.resolve("b11")
 
 
+def test_a_build_is_counted_on_upstreams_line_not_on_a_forks_head(world: World, store: Store) -> None:
+    """A mirror whose HEAD is a fork's: it counts commits that upstream never had."""
+    oids = commits(world)
+    fork = oids[4]
+    for number in range(9):
+        fork = world.commit({"fork.c": f"{number}\n"}, f"fork {number}", parent=fork)
+    world.branch("fork", fork)
+    git("-C", world.upstream, "symbolic-ref", "HEAD", "refs/heads/fork")
+    store.ensure_commit(oids[9])
+    assert store.remote_refs()["HEAD"] == fork
+    assert [store.resolve(f"b{build}", oids[9]) for build in (3, 5, 7, 10)] == [oids[2], oids[4], oids[6], oids[9]]
+    with pytest.raises(PatchctlError, match="has no branch, tag or build b14"):
+        store.resolve("b14", oids[9])
+
+
 def test_branches_and_tags_are_names_too(world: World, store: Store) -> None:
     oids = commits(world)
     world.branch("stable", oids[4])

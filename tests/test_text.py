@@ -46,6 +46,7 @@ def test_nothing_shown_has_controls_or_orders(text: str) -> None:
         ("https://me:secret@host/up.git", "https://***@host/up.git"),
         ("cannot fetch ssh://git@host/x: no", "cannot fetch ssh://git@host/x: no"),
         ("https://token@host/x https://a:b@c/d", "https://***@host/x https://***@c/d"),
+        ("https://me:p@ss@host/x", "https://***@host/x"),
         ("https://host/a@b", "https://host/a@b"),
         ("/a/place", "/a/place"),
     ],

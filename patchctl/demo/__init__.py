@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
-from patchctl.files import disk_errors
+from patchctl.files import disk_errors, folder_beside
 from patchctl.git import run_git
 
 URL = "patchctl:demo"
@@ -21,21 +19,10 @@ def create(folder: Path) -> None:
     """
     if folder.exists():
         return
-    with disk_errors():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
-    try:
+    with disk_errors(), folder_beside(folder) as made:
         # --template= : no sample hooks of this machine's git; history alone decides what is in it.
         run_git("init", "--quiet", "--bare", "--template=", str(made))
         run_git("fast-import", "--quiet", git_dir=made, stdin=HISTORY.read_bytes())
-        made.chmod(0o755)
-        _hand_in(made, folder)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def _hand_in(made: Path, folder: Path) -> None:
-    with disk_errors():
         try:
             made.rename(folder)
         except OSError:

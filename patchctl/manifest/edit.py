@@ -12,7 +12,7 @@ import operator
 import re
 from typing import TYPE_CHECKING, Any
 
-from patchctl.document import FORBIDDEN, Document, Items, Loc, Node, Scalar, parse, plain, resolve
+from patchctl.document import FORBIDDEN, Document, Entries, Items, Loc, Node, Scalar, parse, plain, resolve
 from patchctl.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -70,6 +70,25 @@ def insert_item_after(document: Document, loc: Loc, value: Value) -> bytes:
     cuts = (_insert_flow if parent.flow else _insert_block)(document.text, parent, index, render(value))
     meant = _changed(document, loc, lambda items, step: items.insert(step + 1, value))
     return _proven(document, loc, _apply(document.text, cuts), meant)
+
+
+def add_key(document: Document, loc: Loc, key: str, new_text: str) -> bytes:
+    """Return the file with ``key: new_text``, which is YAML, at the end of the mapping at ``loc`` (``()``: the whole).
+
+    Raises KeyError when no mapping is there or it has the key, InvalidError when it is written so that only a person
+    can do it.
+    """
+    parent = document.node(loc)
+    if not isinstance(parent, Entries) or key in parent.nodes:
+        raise KeyError((*loc, key))
+    cut = (_add_flow if parent.flow else _add_block)(document.text, parent, f"{key}: {new_text}")
+    source = _apply(document.text, [cut])
+    done = _parsed(document, source)
+    if document.problems:
+        raise InvalidError(document.problems)
+    meant = plain(document.root)
+    functools.reduce(operator.getitem, loc, meant)[key] = _get(done, (*loc, key))
+    return _proven(document, loc, source, meant)
 
 
 def render(value: Value, style: str = "") -> str:
@@ -257,3 +276,23 @@ def _insert_flow(text: str, parent: Items, index: int, new: str) -> list[Cut]:
     if comma is not None and comma < lines[1]:
         return [(lines[1], lines[1], f"{indent}{new},{_line_break(text)}")]
     return [(node.end, node.end, ","), (lines[1], lines[1], f"{indent}{new}{_line_break(text)}")]
+
+
+# --- mappings ---------------------------------------------------------------------------------------------------------
+
+
+def _add_flow(text: str, parent: Entries, new: str) -> Cut:
+    brace = parent.end - 1
+    last = max((node.end for _, node in parent.nodes.values()), default=None)
+    if last is None:
+        return brace, brace, new
+    comma = _comma(text, last)
+    return (comma + 1, comma + 1, f" {new}") if comma is not None else (last, last, f", {new}")
+
+
+def _add_block(text: str, parent: Entries, new: str) -> Cut:
+    first, _ = next(iter(parent.nodes.values()))
+    indent = text[_line_start(text, first.start) : first.start]
+    end = _line_end(text, max(max(name.end, node.end) for name, node in parent.nodes.values()))
+    line = f"{' ' * len(indent)}{new}"
+    return end, end, f"{line}{_line_break(text)}" if text[end - 1 : end] == "\n" else f"{_line_break(text)}{line}"

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from patchctl.document import Document, Entries, Loc, Scalar, load
 from patchctl.errors import Problem, closest
+from patchctl.files import read_regular
 from patchctl.manifest.findings import Findings
 from patchctl.manifest.lint_patch import check_patch
 from patchctl.manifest.lint_test import check_tests
 from patchctl.manifest.lockfile import lock_path
+from patchctl.manifest.mail import MAX_BYTES
 from patchctl.manifest.model import Lock
+from patchctl.manifest.retirement import retired_since
 from patchctl.manifest.validate import validate
 from patchctl.manifest.workspace import LOCK, StackFile, Workspace
 
@@ -38,7 +41,7 @@ def lint(workspace: Workspace, stacks: Sequence[Path] | None = None, findings: F
     findings.patches += len(pages)
     _check_requires(pages, folders, findings)
     for file in files:
-        _check_stack(file, pages, folders, findings)
+        _check_stack(workspace, file, pages, folders, findings)
         _check_lock(workspace, file, findings)
     if stacks is None:
         _check_whole(workspace, files, named, findings)
@@ -62,7 +65,8 @@ def _check_whole(workspace: Workspace, files: list[StackFile], named: set[str], 
     _check_stacks_folder(workspace, findings)
     # A stack that cannot be read may name them.
     if len(files) == len(workspace.stack_files()):
-        for orphan in sorted(set(workspace.patch_ids()) - named):
+        idle = set(workspace.patch_ids()) - named
+        for orphan in sorted(one for one in idle if retired_since(workspace, one) is None):
             name = workspace.shown(workspace.patches_folder / orphan)
             findings.error(Problem(name, 0, 0, "no stack names this patch; add it to one or remove the folder"))
 
@@ -135,7 +139,9 @@ def _circles(pages: Mapping[str, PageFile | None]) -> Iterator[list[str]]:
 # --- one stack --------------------------------------------------------------------------------------------------------
 
 
-def _check_stack(file: StackFile, pages: Mapping[str, PageFile | None], folders: list[str], findings: Findings) -> None:
+def _check_stack(
+    workspace: Workspace, file: StackFile, pages: Mapping[str, PageFile | None], folders: list[str], findings: Findings
+) -> None:
     known = set(folders)
     order: dict[str, int] = {}
     for at, patch_id in enumerate(file.stack.patches):
@@ -147,6 +153,8 @@ def _check_stack(file: StackFile, pages: Mapping[str, PageFile | None], folders:
         order.setdefault(patch_id, at)
     for patch_id, at in order.items():
         for needed in _requires(pages, patch_id):
+            if needed not in order and retired_since(workspace, needed) is not None:
+                continue  # the base has it; whether this one does, only git can tell
             if needed in known and order.get(needed, len(order)) > at:
                 what = "comes later; move it up" if needed in order else "this stack does not have"
                 message = f'patch "{patch_id}" requires "{needed}", which {what}'
@@ -169,6 +177,10 @@ def _check_cmake(document: Document, loc: Loc, findings: Findings) -> None:
             findings.warning(document.problem((*loc, key), message))
 
 
+def _bytes(workspace: Workspace, path: Path) -> bytes:
+    return read_regular(path, workspace.shown(path), MAX_BYTES)
+
+
 def _check_lock(workspace: Workspace, file: StackFile, findings: Findings) -> None:
     path = lock_path(file.path)
     if not path.exists():
@@ -183,6 +195,6 @@ def _check_lock(workspace: Workspace, file: StackFile, findings: Findings) -> No
             where: Loc = ("patches", at, "revision")
             if not revision.is_file():
                 findings.error(document.problem(where, f"{workspace.shown(revision)} is locked and not there"))
-            elif hashlib.sha256(revision.read_bytes()).hexdigest() != patch.sha256:
+            elif hashlib.sha256(_bytes(workspace, revision)).hexdigest() != patch.sha256:
                 message = "changed after it was locked; revisions never change, give the change the next number"
                 findings.error(document.problem(where, f"{workspace.shown(revision)} {message}"))

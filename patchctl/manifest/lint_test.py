@@ -41,10 +41,10 @@ def check_tests(document: Document, stack: Stack, findings: Findings) -> None:
         if name in seen:
             findings.error(document.problem(loc, f'test "{name}" is named twice'))
         seen.add(name)
-        if isinstance(test, str):
+        if isinstance(test, str) or test.general:
             known = general_tests() if known is None else known
-            if test not in known:
-                findings.error(document.problem(loc, f'there is no test "{test}"{closest(test, sorted(known))}'))
+            if name not in known:
+                findings.error(document.problem(loc, f'there is no test "{name}"{closest(name, sorted(known))}'))
             continue
         _check_variants(document, loc, test.variants or [], list(stack.build.variants), findings)
         check_output(document, loc, test.command, findings)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import calendar
 import contextlib
-import email.utils
 import re
 import zlib
 
@@ -41,7 +41,7 @@ def decode_header(raw: bytes) -> str:
 def author_of(headers: dict[str, str]) -> tuple[str, str]:
     """Return name and address as git cleans them: without the bytes that delimit them in a commit."""
     found = re.match(r"\s*(.*?)\s*<([^<>\n]*)>", headers.get("from", ""))
-    name, address = (found[1], found[2]) if found else email.utils.parseaddr(headers.get("from", ""))
+    name, address = (found[1], found[2]) if found else _bare_address(headers.get("from", ""))
     quoted = re.fullmatch(r'"(.*)"', name, re.DOTALL)
     name = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else name
     name = re.sub(r"[<>\n\0]", "", name).strip().strip('"').strip(" .,:;'")
@@ -49,16 +49,47 @@ def author_of(headers: dict[str, str]) -> tuple[str, str]:
     return name or address.split("@")[0], address
 
 
-def date_of(headers: dict[str, str]) -> tuple[int, str] | None:
-    """Return the seconds since 1970 and the zone (``+0130``) of a mail, None where it has no date a commit can have."""
-    found = email.utils.parsedate_tz(headers.get("date", ""))
-    if found is None:
-        return None
-    offset = found[9] or 0
+def _bare_address(header: str) -> tuple[str, str]:
+    import email.utils
+
+    return email.utils.parseaddr(header)
+
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# As git writes it; other mailers' dates are for the library, which takes longer to load than a patch to judge.
+GIT_DATE = re.compile(
+    rf"[A-Z][a-z]{{2}}, ([0-9]{{1,2}}) ({'|'.join(MONTHS)}) ([1-9][0-9]{{3}})"
+    r" ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"
+)
+
+
+def _moment(date: str) -> tuple[int, int] | None:
+    """Return the seconds since 1970 and the zone's offset in seconds, or None where there is no such moment."""
+    found = GIT_DATE.fullmatch(date)
     try:
-        seconds = email.utils.mktime_tz(found)
+        if found is None:
+            return _other_moment(date)
+        day, hour, minute, second, hours, minutes = map(int, found.group(1, 4, 5, 6, 8, 9))
+        offset = (hours * 60 + minutes) * (-60 if found[7] == "-" else 60)
+        month = MONTHS.index(found[2]) + 1
+        return calendar.timegm((int(found[3]), month, day, hour, minute, second)) - offset, offset
     except (ValueError, OverflowError):
         return None
+
+
+def _other_moment(date: str) -> tuple[int, int] | None:
+    import email.utils
+
+    found = email.utils.parsedate_tz(date)
+    return (email.utils.mktime_tz(found), found[9] or 0) if found else None
+
+
+def date_of(headers: dict[str, str]) -> tuple[int, str] | None:
+    """Return the seconds since 1970 and the zone (``+0130``) of a mail, None where it has no date a commit can have."""
+    found = _moment(headers.get("date", ""))
+    if found is None:
+        return None
+    seconds, offset = found
     if seconds < 0 or abs(offset) >= DAY:
         return None
     sign = "-" if offset < 0 else "+"

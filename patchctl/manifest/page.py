@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from patchctl.document import Document, parse, read, shown
 from patchctl.errors import InvalidError, Problem
+from patchctl.manifest.outline import PageOutline, certain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,22 +22,27 @@ FENCE = re.compile(r"^---[ \t]*\r?$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class PageFile:
-    """A page as read: its front matter as data, the document to place and edit it in, and the Markdown after it."""
+    """A valid page as read: what judging needs, the document to place and edit it in, the Markdown after it."""
 
     path: Path
-    page: Page
+    outline: PageOutline
     document: Document
     body: str
+
+    @functools.cached_property
+    def page(self) -> Page:
+        """Return the whole front matter."""
+        from patchctl.manifest.model import Page
+        from patchctl.manifest.validate import validate
+
+        return validate(self.document, Page)
 
 
 def load_page(path: Path, name: str | None = None) -> PageFile:
     """Return the page at ``path``; ``name`` is what errors call it. Raises InvalidError with every problem found."""
-    from patchctl.manifest.model import Page
-    from patchctl.manifest.validate import validate
-
     name = name or shown(path)
     document, body = split(read(path, name, MAX_BYTES), name)
-    return PageFile(path, validate(document, Page), document, body)
+    return PageFile(path, PageOutline.of(certain("page", document)), document, body)
 
 
 def split(text: str, name: str) -> tuple[Document, str]:

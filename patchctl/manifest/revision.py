@@ -163,7 +163,7 @@ class _Parser:
         )
 
     def _problem(self, message: str, line: int | None = None, column: int = 1) -> None:
-        place = self.at + 1 if line is None else line
+        place = min(self.at + 1, max(len(self.lines), 1)) if line is None else line
         self.problems.append(Problem(self.name, place, column if place else 0, message))
 
     def _peek(self) -> bytes | None:

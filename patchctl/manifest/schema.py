@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from patchctl.files import write_atomic
-from patchctl.manifest.model import Page, ProbeFile, Stack
+from patchctl.manifest.model import KINDS, Page, ProbeFile, Stack
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -19,16 +19,37 @@ MODELS: dict[str, type[BaseModel]] = {"stack": Stack, "page": Page, "probe": Pro
 
 # What the models check in code and JSON Schema has to be told.
 ONE_KIND = {
+    "oneOf": [{"required": [kind], "properties": {kind: {"type": "object"}}} for kind in KINDS],
+}
+# A test without a kind says what is expected of one that comes with patchctl.
+ONE_KIND_OR_EXPECTED = {
     "oneOf": [
-        {"required": ["command"], "properties": {"command": {"type": "object"}}},
-        {"required": ["http"], "properties": {"http": {"type": "object"}}},
+        *ONE_KIND["oneOf"],
+        {
+            "required": ["expect"],
+            "properties": {
+                "expect": {"const": "fail"},
+                **{kind: {"type": "null"} for kind in KINDS},
+                "models": {"maxItems": 0},
+                "gpu": {"const": False},
+                "variants": {"type": "null"},
+                "timeout": False,
+            },
+        },
     ]
 }
 REASON_FOR_FAILURE = {
     "if": {"required": ["expect"], "properties": {"expect": {"const": "fail"}}},
     "then": {"required": ["reason"], "properties": {"reason": {"type": "string", "minLength": 1}}},
 }
-RULES: dict[str, dict[str, Any]] = {"Test": ONE_KIND | REASON_FOR_FAILURE, "ProbeFile": ONE_KIND}
+# What no schema can say; ``proof`` then leaves it to the models.
+MORE_IN_CODE = {"$comment": "patchctl checks more than this"}
+RULES: dict[str, dict[str, Any]] = {
+    "Test": ONE_KIND_OR_EXPECTED | REASON_FOR_FAILURE,
+    "ProbeFile": ONE_KIND,
+    "Compare": MORE_IN_CODE,
+    "Limit": {"oneOf": [{"required": [name], "properties": {name: {"type": "number"}}} for name in ("least", "most")]},
+}
 
 
 def schema_path(name: str) -> Path:

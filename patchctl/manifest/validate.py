@@ -27,7 +27,12 @@ PATTERNS: dict[str, str] = {
         (shapes.Name, 'must be lower-case letters, digits, ".", "_" and "-", starting with a letter or digit'),
         (shapes.VariantName, 'must be letters, digits, ".", "_" and "-", starting with a letter or digit'),
         (shapes.PullRequest, "must look like owner/repo#123"),
+        (
+            shapes.RepoPlace,
+            "must be a URL or an absolute path; a copy of your own is named with PATCHCTL_MIRROR='URL=/path'",
+        ),
         (shapes.CMakeName, 'must be letters, digits and "_", as CMake names variables'),
+        (shapes.Place, "must be names of keys with dots between them: timings.draft_n"),
         (shapes.RelativePath, 'must be a path inside the source tree: not starting with "/", without ".."'),
     )
 } | {
@@ -52,6 +57,7 @@ SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "too_short": lambda _: "must not be empty",
     "string_too_long": lambda ctx: f"must be at most {ctx['max_length']} characters",
     "greater_than": lambda ctx: f"must be more than {ctx['gt']:g}",
+    "less_than": lambda ctx: f"must be less than {ctx['lt']:g}",
     "less_than_equal": lambda ctx: f"must be at most {ctx['le']:g}",
     "literal_error": lambda ctx: f"must be {ctx['expected']}".replace("'", '"'),
     "finite_number": lambda _: "must be a finite number",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchctl.document import Document, load, shown
 from patchctl.errors import Code, PatchctlError, closest
+from patchctl.manifest.outline import StackOutline, certain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from patchctl.manifest.model import Stack
     from patchctl.manifest.page import PageFile
@@ -24,11 +26,25 @@ LOCK = ".lock.yaml"
 
 @dataclass(frozen=True)
 class StackFile:
-    """A stack as read, and the document to place and edit it in."""
+    """A valid stack as read: what judging its patches needs, and the document to place and edit it in."""
 
     path: Path
-    stack: Stack
+    outline: StackOutline
     document: Document
+
+    @functools.cached_property
+    def stack(self) -> Stack:
+        """Return the whole stack; making it costs more time than judging a few patches."""
+        from patchctl.manifest.model import Stack
+        from patchctl.manifest.validate import validate
+
+        return validate(self.document, Stack)
+
+    def holding(self, stack: Stack) -> StackFile:
+        """Return this file as if it held another stack, with the same base and patches."""
+        other = replace(self)
+        vars(other)["stack"] = stack
+        return other
 
 
 def revision_key(name: str) -> tuple[int, int] | None:
@@ -85,11 +101,8 @@ class Workspace:
 
     def load_stack(self, path: Path) -> StackFile:
         """Return the stack at ``path``; raises InvalidError with every problem found."""
-        from patchctl.manifest.model import Stack
-        from patchctl.manifest.validate import validate
-
         document = load(path, self.shown(path))
-        return StackFile(path, validate(document, Stack), document)
+        return StackFile(path, StackOutline.of(certain("stack", document)), document)
 
     def patch_ids(self) -> list[str]:
         """Return the names of all patch folders, sorted."""
@@ -119,12 +132,13 @@ class Workspace:
         found = [(key, name) for name in _names(folder) if (key := revision_key(name)) is not None]
         return [folder / name for _, name in sorted(found)]
 
-    def pick_revision(self, patch_id: str, base_build: int) -> Path:
+    def pick_revision(self, patch_id: str, base_build: int, revisions: Sequence[Path] | None = None) -> Path:
         """Return the revision of a patch for a base: made for it, else the newest before, else the nearest after.
 
-        Of several made for one build the highest number counts. Raises PatchctlError (exit code 3) when there is none.
+        Of several made for one build the highest number counts. ``revisions`` are those of the patch, where they are
+        known. Raises PatchctlError (exit code 3) when there is none.
         """
-        revisions = self.revisions(patch_id)
+        revisions = self.revisions(patch_id) if revisions is None else revisions
         if not revisions:
             folder = self.patch_folder(patch_id)
             message = f'patch "{patch_id}" has no revision: {self.shown(folder)} holds no b<build>.patch'

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from patchctl.errors import PatchctlError
 from patchctl.ledger import digest
+from patchctl.series.turning import Turning
 from patchctl.text import one_line
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from patchctl.git import Repo
     from patchctl.manifest.revision import Hunk
     from patchctl.series.patch import Patch
+    from patchctl.series.sequence import Series
     from patchctl.store import Store
 
 LIMIT = 20  # commits named for one path; more help nobody
@@ -37,30 +40,38 @@ def plain(text: str) -> str:
     return one_line(text)
 
 
-def causes(store: Store, patch: Patch, base: str, paths: Sequence[str]) -> dict[str, list[Cause]]:
-    """Return for each conflicting path the upstream commits that explain it, the first one first.
+def causes(series: Series, patch: Patch, base: str, paths: Sequence[str]) -> dict[str, list[Cause]]:
+    """Return for each conflicting path the upstream commits that explain it: first the one that breaks the patch.
 
-    Nothing where the revision's base is unknown, or is ``base`` itself: then the patches before it are the cause.
+    After it come the others that changed the same lines, oldest first. Nothing where the revision's base is unknown, or
+    is ``base`` itself: then the patches before it are the cause.
     """
-    made_on = patch.revision.base_commit
+    store, made_on = series.store, patch.revision.base_commit
     if made_on is None or made_on == base:
         return {path: [] for path in paths}
-    key = digest("causes", 4, patch.sha256, base, list(paths))
+    before = series.stack[: series.stack.index(patch)] if patch in series.stack else ()
+    inputs = [[one.id, one.sha256, one.requires] for one in (*before, patch)]
+    key = digest("causes", 5, inputs, base, list(paths))
     kept = store.ledger.get("causes", key)
     if kept is None:
         try:
-            kept = {path: [vars(cause) for cause in _causes(store, patch, made_on, base, path)] for path in paths}
+            store.ensure_commit(made_on)
+            _bring_versions(store, made_on, base, patch.revision.paths)
+            turning = Turning(series, patch, made_on, base)
+            kept = {path: [vars(cause) for cause in _causes(store, turning, path)] for path in paths}
         except PatchctlError:
             return {path: [] for path in paths}  # a conflict is told whether or not it can be explained
         store.ledger.put("causes", key, kept)
     return {path: [Cause(**cause) for cause in found] for path, found in kept.items()}
 
 
-def _causes(store: Store, patch: Patch, made_on: str, base: str, path: str) -> list[Cause]:
-    store.ensure_commit(made_on)
-    _bring_versions(store, made_on, base, path)
-    found = _commits(store.repo, patch, made_on, base, path)
-    return [_cause(store, *entry) for entry in found[:LIMIT]]
+def _causes(store: Store, turning: Turning, path: str) -> list[Cause]:
+    touching, found = _commits(store.repo, turning.patch, turning.made_on, turning.base, path)
+    breaking = None
+    with contextlib.suppress(PatchctlError):  # where it cannot be tried, the lines still tell
+        breaking = turning.point([commit for commit, _ in touching], path)
+    first = [entry for entry in touching if entry[0] == breaking]
+    return [_cause(store, *entry) for entry in [*first, *(one for one in found if one not in first)][:LIMIT]]
 
 
 def _cause(store: Store, commit: str, subject: str) -> Cause:
@@ -68,28 +79,34 @@ def _cause(store: Store, commit: str, subject: str) -> Cause:
     return Cause(commit, store.build_number(commit), plain(subject), int(number[1]) if number else None)
 
 
-def _bring_versions(store: Store, made_on: str, base: str, path: str) -> None:
-    """Bring every version of a path between two commits at once: following lines reads them all."""
-    words = ("log", "--format=", "--raw", "--no-abbrev", "--no-renames", f"{made_on}..{base}", "--", path)
+def _bring_versions(store: Store, made_on: str, base: str, paths: Sequence[str]) -> None:
+    """Bring every version of some paths between two commits at once: following lines and trying reads them all."""
+    named = [f":(literal){path}" for path in paths]
+    words = ("log", "--format=", "--raw", "--no-abbrev", "--no-renames", f"{made_on}..{base}", "--", *named)
     raw = store.repo.run(*words).text()
     oids = {oid for line in raw.splitlines() if line.startswith(":") for oid in line.split()[2:4] if set(oid) != {"0"}}
     store.ensure_blobs(oids)
 
 
-def _commits(repo: Repo, patch: Patch, made_on: str, base: str, path: str) -> list[tuple[str, str]]:
-    """Return (commit, subject) of the commits that changed the lines of the patch's hunks, the first one first."""
+Named = list[tuple[str, str]]  # commits and their subjects
+
+
+def _commits(repo: Repo, patch: Patch, made_on: str, base: str, path: str) -> tuple[Named, Named]:
+    """Return the commits that changed the file, and those that changed the lines of the patch's hunks; oldest first."""
     changes = [change for change in patch.revision.changes if path in {change.old_path, change.new_path}]
     ranges = [place(hunk) for change in changes for hunk in change.hunks]
     words = ("log", "--reverse", "-U0", "--no-renames", "--no-color", "--no-ext-diff", "--format=%x00%H%x1f%s%x1f")
-    shown = repo.run(*words, "-p", f"{made_on}..{base}", "--", path, lazy=True).stdout.decode("utf-8", "replace")
+    done = repo.run(*words, "-p", f"{made_on}..{base}", "--", f":(literal){path}", lazy=True)
+    shown = done.stdout.decode("utf-8", "replace")
     entries = [entry.split("\x1f", 2) for entry in shown.split("\0")[1:]]
     found = []
     for commit, subject, diff in entries:
         hit, ranges = follow(ranges, moves(diff))
         if hit:
             found.append((commit, subject))
+    touching = [(commit, subject) for commit, subject, _ in entries]
     # Without lines to follow (a new file, a binary) every commit that touched the path is a candidate.
-    return found or [(commit, subject) for commit, subject, _ in entries]
+    return touching, found or touching
 
 
 Range = tuple[int, int]  # lines, from 1, inclusive

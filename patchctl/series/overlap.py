@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from patchctl.errors import PatchctlError
 from patchctl.git import MissingObjectError
@@ -17,18 +17,18 @@ from patchctl.manifest.revision import parse
 from patchctl.series.apply import split_lines
 from patchctl.series.ownership import Ownership, reduced
 from patchctl.series.revise import export_line
-from patchctl.series.trees import Trees
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from patchctl.manifest.revision import Change, Revision
     from patchctl.series.ownership import Made
     from patchctl.series.patch import Patch
-    from patchctl.series.sequence import Step
+    from patchctl.series.sequence import Series, Step
+    from patchctl.series.trees import Trees
     from patchctl.store import Store
 
-VERSION = 1
+VERSION = 2
 LISTED = 3  # lines or ids named in one sentence
 WORD = re.compile(rb"\w")
 Piece = tuple[str, tuple[bytes, ...], tuple[bytes, ...]]  # path, lines removed, lines added
@@ -51,18 +51,26 @@ class _Applied:
     revision: Revision  # of the commit it resulted in, without lines of context
 
 
-def warnings(
-    store: Store, base: str, patches: Sequence[Patch], steps: Sequence[Step], since: Mapping[str, str]
-) -> dict[str, list[Warned]]:
-    """Return for each patch what a person should look at; ``since`` names the commit each patch was first made on."""
-    made = [[patch.id, patch.sha256, patch.requires, step.commit] for patch, step in zip(patches, steps, strict=True)]
-    key = digest("overlap", VERSION, store.birth, base, made, sorted(since.items()))
+def warnings(series: Series, base: str, patches: Sequence[Patch], steps: Sequence[Step]) -> dict[str, list[Warned]]:
+    """Return for each patch what a person should look at and has not acknowledged in its page."""
+    store = series.store
+    made = [
+        [patch.id, patch.sha256, patch.requires, step.commit, patch.first and patch.first.sha256]
+        for patch, step in zip(patches, steps, strict=True)
+    ]
+    key = digest("overlap", VERSION, store.birth, base, made)
     kept = store.ledger.get("overlap", key)
     if kept is None:
-        found = _warnings(store, base, patches, steps, since)
+        found = _warnings(series, base, patches, steps)
         kept = {patch_id: [asdict(one) for one in some] for patch_id, some in found.items()}
         store.ledger.put("overlap", key, kept)
-    return {name: [Warned(**{**one, "patches": tuple(one["patches"])}) for one in some] for name, some in kept.items()}
+    return {patch.id: list(_unacknowledged(patch, kept[patch.id])) for patch in patches}
+
+
+def _unacknowledged(patch: Patch, kept: Sequence[dict[str, Any]]) -> Iterator[Warned]:
+    for one in kept:
+        if one["kind"] not in patch.acknowledged:
+            yield Warned(**{**one, "patches": tuple(one["patches"])})
 
 
 def requirements(store: Store, base: str, patches: Sequence[Patch], steps: Sequence[Step]) -> dict[str, list[str]]:
@@ -76,24 +84,24 @@ def requirements(store: Store, base: str, patches: Sequence[Patch], steps: Seque
     return {patch_id: reduced(needs.get(patch_id, ()), order, closures) for patch_id in order}
 
 
-def _warnings(
-    store: Store, base: str, patches: Sequence[Patch], steps: Sequence[Step], since: Mapping[str, str]
-) -> dict[str, list[Warned]]:
+def _warnings(series: Series, base: str, patches: Sequence[Patch], steps: Sequence[Step]) -> dict[str, list[Warned]]:
+    store, trees = series.store, series.trees
     found: dict[str, list[Warned]] = {patch.id: [] for patch in patches}
     applied = _applied(store, base, patches, steps)
     closures = _closures(patches)
     order = [patch.id for patch in patches]
-    upstream = _Upstream(store, base, sorted({path for patch in patches for path in patch.revision.paths}))
-    trees = Trees(store.repo)
+    upstream = _Upstream(store, trees, base, sorted({path for patch in patches for path in patch.revision.paths}))
     for one, made in _followed(applied):
         mine = found[one.patch.id]
         missing = reduced(made.needs - closures[one.patch.id], order, closures)
         if missing:
             named = _listed(missing)
             mine.append(Warned("requires", f"needs lines of {named}; add to requires", tuple(missing)))
-        mine += _deletions(upstream, made, since.get(one.patch.id, base))
+        # What came after the commit that its first revision was made on, nobody wrote the patch for.
+        since = (one.patch.first or one.patch).revision.base_commit
+        mine += _deletions(upstream, made, since or base)
         mine += _doubled(trees, one)
-    for patch_id, warned in _repeated(patches):
+    for patch_id, warned in repeated(patches):
         found[patch_id].append(warned)
     return found
 
@@ -131,8 +139,9 @@ def _listed(names: Sequence[str]) -> str:
 class _Upstream:
     """Which lines of the base upstream added since an older commit; asked once for all ``paths`` of each commit."""
 
-    def __init__(self, store: Store, base: str, paths: Sequence[str]) -> None:
+    def __init__(self, store: Store, trees: Trees, base: str, paths: Sequence[str]) -> None:
         self.store = store
+        self.trees = trees
         self.base = base
         self.paths = paths
         self._known: dict[str, dict[str, set[int]]] = {}
@@ -149,7 +158,7 @@ class _Upstream:
         return self._known[since].get(path, set())
 
     def _added(self, since: str) -> dict[str, set[int]]:
-        store, trees = self.store, Trees(self.store.repo)
+        store, trees = self.store, self.trees
         if not store.repo.is_ancestor(since, self.base):
             return {}
         both = [(trees.entry(store.tree_of(since), path), trees.entry(store.tree_of(self.base), path), path)
@@ -249,7 +258,8 @@ def _block(lines: Sequence[bytes]) -> bool:
 # --- the same hunk twice ----------------------------------------------------------------------------------------------
 
 
-def _repeated(patches: Sequence[Patch]) -> Iterator[tuple[str, Warned]]:
+def repeated(patches: Sequence[Patch]) -> Iterator[tuple[str, Warned]]:
+    """Return (id, warning) of each patch that makes a change of an earlier one again, all of it or some hunks."""
     pieces = {patch.id: set(_pieces(patch.revision)) for patch in patches}
     holders: dict[Piece, list[str]] = defaultdict(list)
     for patch in patches:

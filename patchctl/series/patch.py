@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Patch:
-    """``file`` is the revision's file name, None for a patch by reference; ``label`` is what errors call it."""
+    """``file`` is the revision's file name, None for a patch by reference; ``label`` is what errors call it.
+
+    ``first`` is the patch in its first revision, None where this is that one; ``acknowledged`` are the kinds of
+    warnings that its page calls meant.
+    """
 
     id: str
     file: str | None
     label: str
     content: bytes
     requires: tuple[str, ...] = ()
+    first: Patch | None = None
+    acknowledged: tuple[str, ...] = ()
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -64,7 +70,7 @@ def dependants(ids: Iterable[str], patches: Sequence[Patch]) -> set[str]:
 def select(patches: Sequence[Patch], *, only: Sequence[str], without: Sequence[str]) -> list[Patch]:
     """Return the patches that ``--only`` and ``--without`` leave, closed under ``requires``.
 
-    Raises PatchctlError (exit code 2) for an id the stack does not have.
+    Raises PatchctlError (exit code 2) for an id the stack does not have, and for one that both leave out and take.
     """
     known = [patch.id for patch in patches]
     for patch_id in (*only, *without):
@@ -72,4 +78,8 @@ def select(patches: Sequence[Patch], *, only: Sequence[str], without: Sequence[s
             raise PatchctlError(Code.USAGE, f"the stack has no patch {patch_id!r}{closest(patch_id, known)}")
     chosen = closure(only, patches) if only else list(patches)
     gone = dependants(without, patches)
+    for patch_id in only:
+        if patch_id in gone:
+            why = "cannot both be" if patch_id in without else f"cannot both be: {patch_id} needs what is left out"
+            raise PatchctlError(Code.USAGE, f"--only {patch_id} and --without {', '.join(without)} {why}")
     return [patch for patch in chosen if patch.id not in gone]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from patchctl.errors import Code, InvalidError, PatchctlError, Problem
@@ -10,15 +11,18 @@ from patchctl.files import read_regular
 from patchctl.git import GitError
 from patchctl.ledger import digest
 from patchctl.manifest.mail import MAX_BYTES
-from patchctl.manifest.model import Lock, LockedBase, LockedPatch, LockedResult
+from patchctl.manifest.retirement import still_required
 from patchctl.series.judge import touched
 from patchctl.series.patch import Patch
 from patchctl.series.source import AppliedPatch, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from patchctl.document import Loc
+    from patchctl.manifest.model import Lock
+    from patchctl.manifest.outline import PageOutline
     from patchctl.manifest.workspace import StackFile, Workspace
     from patchctl.series.sequence import Step
     from patchctl.store import Store
@@ -37,29 +41,57 @@ def load_patches(workspace: Workspace, stack: StackFile, store: Store, base: str
 
     Raises InvalidError with every problem of every page, PatchctlError when upstream is needed and cannot be had.
     """
-    build: int | None = None
     found: list[Patch] = []
     problems: list[Problem] = []
-    for at, patch_id in enumerate(stack.stack.patches):
-        try:
-            page = workspace.load_page(patch_id).page
-            requires = tuple(page.requires)
-            if page.from_ is not None:
-                content = commit_as_patch(store, page.from_.commit)
-                found.append(Patch(patch_id, None, f"{patch_id} ({page.from_.commit[:9]})", content, requires))
-                continue
-            build = store.build_number(base) if build is None else build
-            file = workspace.pick_revision(patch_id, build)
-            found.append(Patch(patch_id, file.name, workspace.shown(file), _content(workspace, file), requires))
-        except InvalidError as error:
-            problems += error.problems
-        except PatchctlError as error:
-            if error.exit_code != Code.INVALID:
-                raise
-            problems.append(stack.document.problem(("patches", at), error.message))
+    build = 0  # where nobody has the base: that is one problem, not one of each patch
+    with _collecting(stack, ("upstream", "commit"), problems):
+        build = store.build_number(base)
+    for at, patch_id in enumerate(stack.outline.patches):
+        with _collecting(stack, ("patches", at), problems):
+            page = workspace.load_page(patch_id).outline
+            requires = still_required(workspace, page.requires, stack.outline.patches, lambda: build)
+            found.append(replace(_load(workspace, patch_id, page, store, build), requires=requires))
     if problems or (problems := _order_problems(stack, found)):
-        raise InvalidError(problems)
+        raise InvalidError(sorted(problems))
     return found
+
+
+@contextlib.contextmanager
+def _collecting(stack: StackFile, loc: Loc, problems: list[Problem]) -> Iterator[None]:
+    """Note what is invalid, at ``loc`` of the stack when the error does not say where; all else is raised."""
+    try:
+        yield
+    except InvalidError as error:
+        problems += error.problems
+    except PatchctlError as error:
+        if error.exit_code != Code.INVALID:
+            raise
+        problems.append(stack.document.problem(loc, error.message))
+
+
+def _load(workspace: Workspace, patch_id: str, page: PageOutline, store: Store, build: int) -> Patch:
+    if page.commit is not None:
+        content, label = commit_as_patch(store, page.commit), f"{patch_id} ({page.commit[:9]})"
+        return Patch(patch_id, None, label, content, acknowledged=page.acknowledged)
+    revisions = workspace.revisions(patch_id)
+    file = workspace.pick_revision(patch_id, build, revisions)
+    first = None if file == revisions[0] else _read(workspace, patch_id, revisions[0])
+    return replace(_read(workspace, patch_id, file), first=first, acknowledged=page.acknowledged)
+
+
+def recorded(workspace: Workspace) -> list[Patch]:
+    """Return every revision of every patch in the workspace that can be read, oldest first for each patch."""
+    found: list[Patch] = []
+    for patch_id in workspace.patch_ids():
+        for file in workspace.revisions(patch_id):
+            with contextlib.suppress(PatchctlError):
+                found.append(_read(workspace, patch_id, file))
+    return found
+
+
+def _read(workspace: Workspace, patch_id: str, file: Path) -> Patch:
+    name = workspace.shown(file)
+    return Patch(patch_id, file.name, name, read_regular(file, name, MAX_BYTES))
 
 
 def _order_problems(stack: StackFile, patches: Sequence[Patch]) -> list[Problem]:
@@ -70,17 +102,15 @@ def _order_problems(stack: StackFile, patches: Sequence[Patch]) -> list[Problem]
     for at, patch in enumerate(patches):
         why = ["is named twice"] if patch.id in seen else []
         why += [
-            f"requires {other}, which {'comes after it' if other in ids else 'the stack does not have'}"
+            "requires itself"
+            if other == patch.id
+            else f"requires {other}, which {'comes after it' if other in ids else 'the stack does not have'}"
             for other in patch.requires
             if other not in seen
         ]
         problems += [stack.document.problem(("patches", at), f"{patch.id} {one}") for one in why]
         seen.add(patch.id)
     return problems
-
-
-def _content(workspace: Workspace, file: Path) -> bytes:
-    return read_regular(file, workspace.shown(file), MAX_BYTES)
 
 
 def commit_as_patch(store: Store, commit: str) -> bytes:
@@ -166,6 +196,8 @@ class Resolved:
 
     def lock(self, store: Store) -> Lock:
         """Return the lock of this result."""
+        from patchctl.manifest.model import Lock, LockedBase, LockedPatch, LockedResult
+
         commit, tree = self.result(store)
         locked = [
             LockedPatch(id=p.id, revision=p.file, sha256=p.sha256, patch_id=patch_id,

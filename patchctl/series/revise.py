@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from patchctl.files import disk_errors
+from patchctl.files import disk_errors, file_beside
+from patchctl.manifest.workspace import revision_key
 from patchctl.series.resolve import EXPORT
 
 if TYPE_CHECKING:
@@ -39,28 +40,34 @@ def with_trailers(mail: bytes, base: str, prerequisites: Sequence[str]) -> bytes
 def write_revision(folder: Path, build: int, content: bytes) -> Path:
     """Write ``content`` as the next revision for ``build`` in a patch's folder and return its path.
 
-    The first is ``b<build>.patch``, then ``b<build>-2.patch``; the same content again is the same revision.
+    The first is ``b<build>.patch``, then ``b<build>-2.patch``; the newest is the one that counts, and what it says
+    already is not written again.
     """
-    number = 1
     while True:
-        path = folder / (f"b{build}.patch" if number == 1 else f"b{build}-{number}.patch")
-        if path.exists() and path.read_bytes() == content:
+        number = _newest(folder, build)
+        path = _named(folder, build, number)
+        if number and path.read_bytes() == content:
             return path
-        if not path.exists() and _create(path, content):
+        path = _named(folder, build, number + 1)
+        if _create(path, content):
             return path
-        number += 1
+
+
+def _named(folder: Path, build: int, number: int) -> Path:
+    return folder / (f"b{build}-{number}.patch" if number > 1 else f"b{build}.patch")
+
+
+def _newest(folder: Path, build: int) -> int:
+    """Return the highest number of the revisions for ``build``, 0 when there is none."""
+    keys = filter(None, (revision_key(path.name) for path in folder.glob("b*.patch")))
+    return max((number for made_for, number in keys if made_for == build), default=0)
 
 
 def _create(path: Path, content: bytes) -> bool:
     """Put the whole file there at once, and only if nothing of that name is there."""
-    beside = path.with_name(f".{path.name}.tmp")
-    with disk_errors():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
+    with disk_errors(), file_beside(path, content) as beside:
         try:
             path.hardlink_to(beside)
         except FileExistsError:
             return False
-        finally:
-            beside.unlink(missing_ok=True)
     return True

@@ -5,7 +5,8 @@ Each step's key is made of the base and of all patches up to it, so what was jud
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from patchctl.errors import Code, InvalidError, PatchctlError, Problem
@@ -14,13 +15,15 @@ from patchctl.ledger import digest
 from patchctl.series.judge import GITLINK, Judge, Judged, Outcome
 from patchctl.series.patch import Patch, closure
 from patchctl.series.policy import Refusal, links, outside, refusals
+from patchctl.series.resolve import patch_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from patchctl.series.trees import Trees
     from patchctl.store import Store
 
-RECIPE = 3  # raise it when the same input would be judged or committed differently
+RECIPE = 5  # raise it when the same input would be judged or committed differently
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,11 @@ class Step:
 
 
 class Series:
-    """Applies patches of one ``stack``, some or all; ``allow`` are the paths its policy means."""
+    """Applies patches of one ``stack``, some or all; ``allow`` are the paths its policy means.
+
+    ``recorded`` gives every revision at hand, also of patches that the stack no longer has: what a revision says it was
+    made on is looked up there. It is asked only when something is missing.
+    """
 
     def __init__(
         self,
@@ -61,15 +68,21 @@ class Series:
         *,
         allow: Sequence[str] = (),
         progress: Callable[[int, int], None] = lambda _done, _all: None,
+        recorded: Callable[[], Sequence[Patch]] = tuple,
     ) -> None:
         self.store = store
         self.stack = tuple(stack)
         self.allow = tuple(allow)
         self.progress = progress
-        self._sight = digest([patch.sha256 for patch in stack])
+        self._recorded = recorded
         self._judge = Judge(store.repo, self._bring)
         self._rebuilt: set[str] = set()
         self._prepared: set[str] = set()
+
+    @property
+    def trees(self) -> Trees:
+        """Return the trees this series has read and made, so that nobody reads them again."""
+        return self._judge.trees
 
     def sequence(self, base: str, patches: Sequence[Patch]) -> list[Step]:
         """Return what became of each patch, applied in order onto the commit ``base``.
@@ -106,7 +119,7 @@ class Series:
         before = base
         for key in keys:
             record = kept.get(key)
-            if record is None or record["before"] != before or record["sight"] not in {"", self._sight}:
+            if record is None or record["before"] != before or (record["sight"] and record["sight"] != self._sight):
                 break
             known.append(Step.of(record))
             before = known[-1].commit
@@ -198,15 +211,40 @@ class Series:
     def _bring(self, patch: Patch) -> None:
         """Bring what a patch was made on: blobs of its own base, and what the patches before it made of them there."""
         base = patch.revision.base_commit
-        if base is not None and base not in self._rebuilt:
-            self._rebuilt.add(base)
-            self._rebuild(base)
-        # A base that was forgotten or is not upstream's: the index lines still name files that upstream may have.
         named = {change.old_oid for change in patch.revision.changes if change.old_mode != GITLINK}
-        self.store.ensure_blobs(oid for oid in named if OID.fullmatch(oid))
+        full = [oid for oid in named if OID.fullmatch(oid)]
+        if base is not None:
+            under = self._made_on(patch)
+            self._rebuild(base, under)
+            if not under or not all(self.store.repo.has(full).values()):
+                there = [at for at, other in enumerate(self.stack, 1) if other.revision.base_commit == base]
+                self._rebuild(base, self.stack[: max(there, default=0)])
+        # A base that was forgotten or is not upstream's: the index lines still name files that upstream may have.
+        self.store.ensure_blobs(full)
 
-    def _rebuild(self, base: str) -> None:
-        """Apply the stack to a base that some of it was made on, up to the last of those."""
+    @functools.cached_property
+    def _at_hand(self) -> list[Patch]:
+        """Return the revisions at hand, those of the stack first."""
+        return list({patch.sha256: patch for patch in (*self._recorded(), *self.stack)}.values())
+
+    @functools.cached_property
+    def _sight(self) -> str:
+        return digest([patch.sha256 for patch in self.stack], sorted(patch.sha256 for patch in self._at_hand))
+
+    def _made_on(self, patch: Patch) -> list[Patch]:
+        """Return the revisions that a revision records as its prerequisites, in their order, as far as at hand."""
+        wanted = patch.revision.prerequisites
+        if not wanted:
+            return []
+        known = dict(zip(patch_ids(self.store, self._at_hand), self._at_hand, strict=True))
+        return [replace(known[patch_id], requires=()) for patch_id in wanted if patch_id in known]
+
+    def _rebuild(self, base: str, patches: Sequence[Patch]) -> None:
+        """Apply patches to a base that something was made on, so that the objects are there."""
+        key = digest(base, [patch.sha256 for patch in patches])
+        if not patches or key in self._rebuilt:
+            return
+        self._rebuilt.add(key)
         try:
             tree = self.store.tree_of(base)
         except MissingObjectError:
@@ -215,11 +253,10 @@ class Series:
             if error.exit_code != Code.INVALID:
                 raise  # upstream could not be asked; the next run may see more
             return
-        self._prepare(tree, self.stack)
-        there = [at for at, other in enumerate(self.stack, 1) if other.revision.base_commit == base]
-        old = Series(self.store, self.stack, allow=self.allow)
-        old._rebuilt = self._rebuilt  # a base is rebuilt once, also from within another's rebuilding
-        old.sequence(base, self.stack[: max(there, default=0)])
+        self._prepare(tree, patches)
+        old = Series(self.store, patches, allow=self.allow, recorded=self._recorded)
+        old._rebuilt = self._rebuilt  # once, also from within another's rebuilding
+        old.sequence(base, patches)
 
 
 def _require_readable(patches: Iterable[Patch]) -> None:

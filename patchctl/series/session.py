@@ -91,17 +91,28 @@ def require_kind(progress: Progress, edited: str, folder: Path) -> None:
     raise PatchctlError(Code.ENVIRONMENT, f"{what} is open in {folder}; end it: {command} --continue (or --abort)")
 
 
-def abandon(worktree: Worktree, edited: str = "") -> None:
-    """Remove a worktree and the session in it.
+def abandon(worktree: Worktree, edited: str = "") -> Path | None:
+    """Remove a worktree and the session in it; where none is open and a person worked there, move it aside instead.
 
-    Raises PatchctlError: exit code 2 when there is none, 9 when another kind of session is open there.
+    Returns where it is then. Raises PatchctlError: exit code 2 when there is none, 9 when another kind of session is
+    open there.
     """
     progress = read_progress(worktree)
     if progress is not None:
         require_kind(progress, edited, worktree.folder)
     elif edited:
         raise PatchctlError(Code.USAGE, f"nothing to abort: no edit of {edited} is open")
+    elif worktree.exists() and _worked_in(worktree):
+        return worktree.set_aside()
     worktree.remove()
+    return None
+
+
+def _worked_in(worktree: Worktree) -> bool:
+    try:
+        return bool(worktree.belongings(f"patchctl/{worktree.folder.name}"))
+    except PatchctlError:
+        return True  # the store it borrowed from is gone, so nobody can tell
 
 
 class Session:
@@ -180,11 +191,7 @@ class Session:
         if changed:
             named = ", ".join(changed[:5])
             why = f"{self.worktree.folder} holds what is yours ({named})"
-            raise PatchctlError(Code.ENVIRONMENT, f"{why}; move them, or drop them with --abort")
-        head = self.worktree.head()
-        if self.store.repo.resolve(head) is None:
-            why = f"{self.worktree.folder} holds a commit of yours ({head[:9]})"
-            raise PatchctlError(Code.ENVIRONMENT, f"{why}; move it, or drop it with --abort")
+            raise PatchctlError(Code.ENVIRONMENT, f"{why}; --abort moves the worktree aside")
 
     def resume(self) -> Stop | None:
         """Take what was solved as the patch at hand and go on; returns the next stop, or None at the end.

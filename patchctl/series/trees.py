@@ -87,7 +87,7 @@ class Trees:
                 if entries.get(path[0], entry).mode == FOLDER:
                     raise PathClashError(path[0])
                 entries[path[0]] = entry
-        return self._write(entries, grown=len(entries.keys() - self.entries(tree).keys()) > 0) if entries else None
+        return self._write(entries, self.entries(tree)) if entries else None
 
     def _edit_folder(self, entries: dict[str, Entry], name: str, inner: Mapping[tuple[str, ...], Entry | None]) -> None:
         here = entries.get(name)
@@ -101,12 +101,17 @@ class Trees:
         else:
             entries[name] = Entry(FOLDER, made)
 
-    def _write(self, entries: dict[str, Entry], *, grown: bool) -> str:
-        # Changed and removed names leave the order as it was; sorting large folders is dear.
-        ordered = dict(sorted(entries.items(), key=_git_order)) if grown else entries
+    def _write(self, entries: dict[str, Entry], before: Mapping[str, Entry]) -> str:
+        # What stays a file or a folder, or goes, leaves the order as it was; sorting large folders is dear.
+        kept = all(name in before and _is_folder(before[name]) == _is_folder(one) for name, one in entries.items())
+        ordered = entries if kept else dict(sorted(entries.items(), key=_git_order))
         tree = self.repo.write("tree", format_tree(ordered))
         self._parsed[tree] = ordered
         return tree
+
+
+def _is_folder(entry: Entry) -> bool:
+    return entry.mode == FOLDER
 
 
 def _git_order(item: tuple[str, Entry]) -> bytes:

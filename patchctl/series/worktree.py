@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import time
 from typing import TYPE_CHECKING
@@ -66,6 +67,16 @@ class Worktree:
         remove_folder(self.folder)
         with contextlib.suppress(OSError):
             self.folder.parent.rmdir()  # only when no other worktree is in it
+
+    def set_aside(self) -> Path:
+        """Move the worktree, with all a person did there, to a free place beside it and return that."""
+        numbers = itertools.count(1)
+        place = next(
+            path for n in numbers if not (path := self.folder.with_name(f"{self.folder.name}.aside-{n}")).exists()
+        )
+        self.store.lend(place)
+        self.folder.rename(place)
+        return place
 
     def borrow(self) -> None:
         """Read the store's objects, what it lacks from its mirror, and how conflicts were solved before."""
@@ -160,9 +171,11 @@ class Worktree:
         return sorted({line.split("\t", 1)[1] for line in listed})
 
     def belongings(self, branch: str) -> list[str]:
-        """Return what a person would lose with the worktree: changes, new and ignored files, stashes, branches."""
+        """Return what a person would lose with the worktree: changes, new and ignored files, commits, other refs."""
         refs = self.git("for-each-ref", "--format=%(refname)").text().split()
-        return [*self.changes(), *(ref for ref in refs if ref != f"refs/heads/{branch}")]
+        head = self.head()
+        own = [] if self.store.repo.resolve(head) else [f"commit {head[:9]}"]
+        return [*self.changes(), *own, *(ref for ref in refs if ref != f"refs/heads/{branch}")]
 
     def changes(self) -> list[str]:
         """Return the paths that differ from the commit checked out, new and ignored files included."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -48,6 +49,14 @@ def built_demo(factory: pytest.TempPathFactory) -> BuiltDemo:
             _type(demo, "build", "demo", "--variant", "release", *words, cwd=demo.root)
             (top / "done").touch()
     return demo
+
+
+def copied_demo(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, root: Path) -> BuiltDemo:
+    """Return a copy of the built demo at ``root``, to be changed at will; the cache is the one it was built with."""
+    built = built_demo(factory)
+    monkeypatch.setenv("PATCHCTL_CACHE", str(built.cache))
+    shutil.copytree(built.root, root, symlinks=True)
+    return BuiltDemo(root, built.cache)
 
 
 def _type(demo: BuiltDemo, *words: object, cwd: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from patchctl.document import Document, parse
 from patchctl.errors import InvalidError
-from patchctl.manifest.edit import insert_item_after, remove_item, render, set_scalar, splice
+from patchctl.manifest.edit import add_key, insert_item_after, remove_item, render, set_scalar, splice
 
 STACK = """\
 # a stack
@@ -314,3 +314,31 @@ def test_a_scalar_changes_only_its_own_bytes(old, new, frame, style):
     assert type(done.node(loc).value) is type(new)  # type: ignore[union-attr]
     assert after.startswith(before.text[: node.start])
     assert after.endswith(before.text[node.end :])
+
+
+@pytest.mark.parametrize(
+    ("text", "loc", "expected"),
+    [
+        ("a: 1  # one\n# end\n", (), "a: 1  # one\nnew: {x: 5}\n# end\n"),
+        ("a: 1", (), "a: 1\nnew: {x: 5}"),
+        ("a: 1\r\nb: 2\r\n", (), "a: 1\r\nb: 2\r\nnew: {x: 5}\r\n"),
+        ("b:\n  x: # no\n    - 1\n  # tail\nc: 2\n", ("b",), "b:\n  x: # no\n    - 1\n  new: {x: 5}\n  # tail\nc: 2\n"),
+        ("b: {x: 1}  # c\n", ("b",), "b: {x: 1, new: {x: 5}}  # c\n"),
+        ("b: {x: 1,}\n", ("b",), "b: {x: 1, new: {x: 5}}\n"),
+        ("b: {}\n", ("b",), "b: {new: {x: 5}}\n"),
+        ("- b:\n    c: 1\n", (0, "b"), "- b:\n    c: 1\n    new: {x: 5}\n"),
+    ],
+)
+def test_a_key_is_added_at_the_end_of_its_mapping(text, loc, expected):
+    assert add_key(parse(text, "x"), loc, "new", "{x: 5}").decode() == expected
+
+
+@pytest.mark.parametrize(("text", "loc"), [("a: 1\n", ("a",)), ("new: 1\n", ()), ("[a]\n", ()), ("a: 1\n", ("b",))])
+def test_a_key_that_cannot_be_added_is_a_key_error(text, loc):
+    with pytest.raises(KeyError):
+        add_key(parse(text, "x"), loc, "new", "5")
+
+
+def test_a_key_whose_value_would_change_something_else_is_refused():
+    with pytest.raises(InvalidError):
+        add_key(parse("a: {b: 1}\n", "x"), ("a",), "new", "5, other: 6")

@@ -331,3 +331,12 @@ def test_circles_are_told_once_and_long_chains_are_no_trouble(tmp_path):
     circles = [line for line in said(tmp_path, changes) if "circle" in line]
     assert len(circles) == 1
     assert circles[0].startswith("patches/p0/README.md:3:1: error: requires go in a circle: p0 -> p1 -> ")
+
+
+def test_a_locked_revision_that_is_no_patch_by_its_size_is_told_and_not_read(tmp_path):
+    made = workspace(tmp_path, {"stacks/b9187.lock.yaml": LOCK})
+    with (tmp_path / "patches/one/b9187.patch").open("wb") as file:
+        file.truncate(65 * 2**20)
+    found = "\n".join(str(finding) for finding in lint(made).ordered())
+    assert "patches/one/b9187.patch: error: is larger than 65536 KiB" in found
+    assert "changed after it was locked" not in found

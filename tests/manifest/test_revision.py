@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.utils
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from patchctl.errors import InvalidError
+from patchctl.manifest.mail import MONTHS, date_of
 from patchctl.manifest.revision import Revision, parse
 from tests.series.world import World, show, text
 from tests.upstreams.maker import FORMAT, git
@@ -240,6 +242,43 @@ def parse_or_problem(content: bytes) -> None:
         lines = [change.line for change in revision.changes if change.path]
     assert lines
     assert max(lines) <= content.count(b"\n") + 1
+
+
+def test_a_problem_at_the_very_end_has_a_line_of_the_file(sound: bytes) -> None:
+    parse_or_problem(sound[: sound.index(b"index ")] + b"GIT binary patch")
+
+
+def test_a_date_is_what_the_library_makes_of_it(sound: bytes) -> None:
+    for date in (
+        "Wed, 15 Nov 2023 18:43:20 +0130",
+        "Thu, 29 Feb 2024 23:59:60 -0000",
+        "Sat, 1 Jan 2000 00:00:00 -1145",
+    ):
+        line = f"Date: {date}".encode()
+        content = b"\n".join(line if old.startswith(b"Date:") else old for old in sound.split(b"\n"))
+        found = email.utils.parsedate_tz(date)
+        assert found is not None
+        zone = date[-5:] if found[9] else "+0000"
+        assert parse(content, "p").date == (email.utils.mktime_tz(found), zone)
+
+
+@given(
+    st.integers(1, 31),
+    st.sampled_from(MONTHS),
+    st.integers(1970, 2105),
+    st.integers(0, 86399),
+    st.integers(-1439, 1439),
+)
+def test_every_date_as_git_writes_it_is_what_the_library_makes_of_it(
+    day: int, month: str, year: int, second: int, zone: int
+) -> None:
+    clock = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+    offset = f"{'-' if zone < 0 else '+'}{abs(zone) // 60:02}{abs(zone) % 60:02}"
+    date = f"Mon, {day} {month} {year} {clock} {offset}"
+    found = email.utils.parsedate_tz(date)
+    assert found is not None
+    moment = email.utils.mktime_tz(found)
+    assert date_of({"date": date}) == ((moment, offset) if moment >= 0 else None)
 
 
 def test_no_mutation_of_a_sound_mail_gets_past_as_anything_else(sound: bytes) -> None:

@@ -85,7 +85,7 @@ def test_a_good_stack_is_a_model():
             "tests: [5]\nbuild:",
             'f:7:9: tests[0] must be text or a mapping of "key: value", not 5; as text it is written "5"',
         ),
-        ("build:", "tests: [{name: x}]\nbuild:", "f:7:9: a test has exactly one of: command, http"),
+        ("build:", "tests: [{name: x}]\nbuild:", "f:7:9: a test has exactly one of: command, http, compare"),
         ("build:", "tests: [{name: x, comand: {}}]\nbuild:", 'f:7:19: unknown key "comand"; did you mean "command"?'),
         ("build:", "tests: [{command: {run: [a]}}]\nbuild:", 'f:7:9: missing key "name" in tests[0]'),
         (
@@ -188,7 +188,7 @@ def test_several_missing_keys_are_all_told():
 
 
 def test_a_probe_is_one_command_or_one_server():
-    assert said("schema: 1\n", ProbeFile) == ["f:1:1: a probe has exactly one of: command, http"]
+    assert said("schema: 1\n", ProbeFile) == ["f:1:1: a probe has exactly one of: command, http, compare"]
 
 
 def test_locks_are_validated_alike():

@@ -55,6 +55,27 @@ def test_a_stack_is_loaded_with_its_document(tmp_path):
     assert file.document.mark(("patches", 1)) == (6, 16)
 
 
+@pytest.mark.parametrize("place", ["../llama.cpp", "llama.cpp", "~/llama.cpp", "./x", "-u:x", "C llama:x"])
+def test_an_upstream_is_no_path_from_where_somebody_stands(place, tmp_path):
+    write(tmp_path, {"stacks/s.yaml": STACK.replace("https://github.com/ggml-org/llama.cpp", f"'{place}'")})
+    with pytest.raises(InvalidError, match=r"s.yaml:4:9: upstream.repo must be a URL or an absolute path; .*_MIRROR="):
+        Workspace(tmp_path).load_stack(tmp_path / "stacks" / "s.yaml")
+
+
+@pytest.mark.parametrize(
+    "place", ["/srv/my copy", "git@host:a/b.git", "host:a", "file:///x", "patchctl:demo", "ssh://h/x"]
+)
+def test_an_upstream_is_the_same_place_for_everybody(place, tmp_path):
+    write(tmp_path, {"stacks/s.yaml": STACK.replace("https://github.com/ggml-org/llama.cpp", f"'{place}'")})
+    assert Workspace(tmp_path).load_stack(tmp_path / "stacks" / "s.yaml").outline.repo == place
+
+
+def test_what_a_stack_is_asked_for_again_is_what_it_holds(tmp_path):
+    file = workspace(tmp_path).load_stack(tmp_path / "stacks" / "b9187.yaml")
+    other = file.stack.model_copy(update={"release": "x"})
+    assert (file.holding(other).stack, file.stack.release) == (other, "b9187")
+
+
 def test_patches_are_folders_in_order(tmp_path):
     made = workspace(tmp_path, {"patches/README.md": "", "patches/.x/y": ""})
     assert made.patch_ids() == ["one", "two"]

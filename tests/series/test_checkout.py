@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from patchctl.files import BESIDE
 from patchctl.ledger import Ledger
 from patchctl.series.checkout import materialise, state_path
 from patchctl.store import Store
@@ -278,7 +279,7 @@ def test_cut_off_at_any_step_the_next_call_completes_it_and_blames_nobody(
     moved = materialise(store, third, folder)
     assert held(folder) == in_tree(world)
     assert moved.aside == ()
-    assert sorted(path.name for path in folder.parent.iterdir() if not path.name.endswith(".tmp")) == [
+    assert sorted(path.name for path in folder.parent.iterdir() if not path.name.endswith(BESIDE)) == [
         "src",
         "src.state.json",
     ]

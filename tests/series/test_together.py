@@ -40,6 +40,13 @@ def test_a_patch_before_what_it_requires_is_refused_with_its_place(world: World,
     assert (ran.code, "s.yaml:4:" in ran.stderr, "requires two, which comes after it" in ran.stderr) == (3, True, True)
 
 
+def test_a_patch_that_requires_itself_is_refused(world: World, patchctl: Callable[..., Any]) -> None:
+    world.patch("one", {"a.c": text({5: "x"})}, requires=["one"])
+    world.stack("one")
+    ran = patchctl("check", "s", cwd=world.workspace)
+    assert (ran.code, ran.stderr.endswith("one requires itself\n")) == (3, True)
+
+
 def test_a_patch_named_twice_is_refused(world: World, patchctl: Callable[..., Any]) -> None:
     world.patch("one", {"a.c": text({5: "x"})})
     world.stack("one", "one")

@@ -48,6 +48,15 @@ def by_git(repo: Repo, files: dict[str, Entry]) -> str:
 @example({"a": Entry("100644", "1" * 40)}, {"a": None, "a/b": Entry("100644", "2" * 40)})
 @example({"a/b": Entry("100644", "1" * 40)}, {"a/b": None, "a": Entry("100644", "2" * 40)})
 @example({"a/b": Entry("100644", "1" * 40)}, {"a/b": None})
+@example(
+    {"a": Entry("100644", "1" * 40), "b": Entry("100644", "1" * 40)}, {"a": None, "a/b": Entry("100644", "2" * 40)}
+)
+@example(
+    {"a/b": Entry("100644", "1" * 40), "b": Entry("100644", "1" * 40)}, {"a/b": None, "a": Entry("100644", "2" * 40)}
+)
+@example(
+    {"a": Entry("100644", "1" * 40), "a.c": Entry("100644", "1" * 40)}, {"a": None, "a/b": Entry("100644", "2" * 40)}
+)
 @example({"a/b": Entry("100644", "1" * 40), "a.c": Entry("100644", "1" * 40)}, {"a-b": Entry("100644", "2" * 40)})
 def test_an_edit_gives_the_tree_that_an_index_gives(
     repo: Repo, before: dict[str, Entry], edits: dict[str, Entry | None]

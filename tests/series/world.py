@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import shutil
 import tempfile
@@ -28,6 +29,7 @@ def text(edits: Mapping[int, str] | None = None, count: int = 30) -> str:
 @functools.cache
 def _empty() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="patchctl-world-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     git("init", "--quiet", "--bare", "--template=", "--initial-branch=master", folder)
     return folder
 

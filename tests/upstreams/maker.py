@@ -292,7 +292,7 @@ def _write_patch(
 def _mail(patch: PatchRow, authored: Path, commits: dict[str, str]) -> bytes:
     base = [f"--base={commits[patch.made]}"] if patch.trailers else []
     mail = git("-C", authored, "format-patch", *FORMAT, *base, *patch.format, "-1", commits[patch.id])
-    if patch.abbreviate:
+    if patch.abbreviate is not None:
         mail = _abbreviated(mail, patch.abbreviate)
     for pair in patch.mangle.items():
         old, new = (re.sub(r"\{(b\d+)\}", lambda found: commits[found[1]], text) for text in pair)
@@ -314,6 +314,8 @@ def _abbreviated(mail: bytes, digits: int) -> bytes:
     def short(found: re.Match[bytes]) -> bytes:
         return b"index %s..%s" % (found[1][:digits], found[2][:digits])
 
+    if not digits:
+        return re.sub(rb"^index [0-9a-f.]+(?: [0-7]{6})?\n", b"", mail, flags=re.MULTILINE)
     return re.sub(rb"^index ([0-9a-f]{40})\.\.([0-9a-f]{40})", short, mail, flags=re.MULTILINE)
 
 
