@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from patchctl.author.draft import Draft, quotable
-from patchctl.author.upstream import bring_changes
+from patchctl.author.upstream import bring_changes, lacking
 from patchctl.errors import Code, PatchctlError
 from patchctl.git import GitError
 from patchctl.series.revise import export
@@ -47,7 +47,12 @@ class Told:
 
 def read_commit(repo: Repo, oid: str) -> Told:
     """Return the commit ``oid``; raises MissingObjectError when it is not here."""
-    header, _, raw = repo.read(oid, "commit").partition(b"\n\n")
+    return told_by(repo.read(oid, "commit"))
+
+
+def told_by(commit: bytes) -> Told:
+    """Return a commit as git keeps it as data; its signature and other headers are left out."""
+    header, _, raw = commit.partition(b"\n\n")
     fields: list[tuple[bytes, bytes]] = [
         (key, value) for key, _, value in (line.partition(b" ") for line in header.split(b"\n"))
     ]
@@ -128,12 +133,11 @@ def squashed_message(told: Sequence[Told]) -> str:
 
 
 def _made(store: Store, told: Told, source: str, base: str) -> Draft:
-    lacking = bring_changes([store], source, base)
+    absent = bring_changes([store], source, base)
     try:
         mail = export(store, write_commit(store.repo, told), base, ())
     except GitError as error:
-        if not lacking:
+        if not absent:
             raise
-        message = f"{source[:9]} needs {len(lacking)} files that no copy has, {lacking[0]} first"
-        raise PatchctlError(Code.ENVIRONMENT, message) from error
+        raise lacking(source[:9], absent) from error
     return Draft(told.subject, source[:9], mail)

@@ -5,11 +5,11 @@ What a person leaves in the worktree becomes the patch; those after it are appli
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from patchctl.author.draft import Draft, quotable
+from patchctl.author.commits import told_by, write_commit
+from patchctl.author.draft import Draft
 from patchctl.errors import Code, PatchctlError, closest
 from patchctl.series.judge import Judge, Outcome
 from patchctl.series.patch import Patch
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from patchctl.series.worktree import Worktree
 
 ORIGIN = "Written for this stack; not sent upstream yet."
-AUTHOR = re.compile(rb"author (.*) <([^<>\n]*)> (\d+) ([+-]\d{4})$")
 
 
 class Edit(Session):
@@ -120,7 +119,7 @@ class Edit(Session):
             made = self.store.repo.read(
                 self.series.commit(self.patches[self.edited], tree, progress.head, progress.base), "commit"
             )
-        commit = self.store.repo.write("commit", _moved(made, tree, progress.head))
+        commit = write_commit(self.store.repo, replace(told_by(made), tree=tree, parents=(progress.head,)))
         patch = Patch(self.edited, "", self.edited, export(self.store, commit, progress.base, []))
         refused = refusals(patch.id, patch.revision, self.series.allow)
         if refused:
@@ -225,26 +224,3 @@ def require_new(workspace: Workspace, patch_id: str) -> None:
     folder = workspace.patches_folder / patch_id
     if folder.exists():
         raise PatchctlError(Code.USAGE, f"{workspace.shown(folder)} exists; choose another id, or name it in the stack")
-
-
-def _moved(commit: bytes, tree: str, parent: str) -> bytes:
-    """Return a commit with its author and message on another tree and parent; the committer is always the same.
-
-    Lines that would end the message in a mail are indented by one blank.
-    """
-    header, _, message = commit.partition(b"\n\n")
-    lines = header.split(b"\n")
-    encoding = next((line[9:].decode("ascii", "replace") for line in lines if line.startswith(b"encoding ")), "utf-8")
-    author = next((found for line in lines if (found := AUTHOR.match(line))), None)
-    if author is None:
-        raise PatchctlError(Code.INVALID, "the commit made in the worktree names no author; amend it with --author")
-    committer = b"committer patchctl <patchctl@localhost> %s %s" % (author[3], author[4])
-    head = [b"tree " + tree.encode(), b"parent " + parent.encode(), author[0], committer]
-    return b"\n".join(head) + b"\n\n" + quotable(_decoded(message, encoding)).encode("utf-8", "surrogateescape")
-
-
-def _decoded(message: bytes, encoding: str) -> str:
-    try:
-        return message.decode(encoding)
-    except (LookupError, ValueError):
-        return message.decode("utf-8", "replace")

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from patchctl.manifest.model import Page
-    from patchctl.manifest.revision import Revision
+    from patchctl.manifest.revision import Change, Revision
     from patchctl.series.resolve import Resolved
     from patchctl.store import Store
 
 FORMS = {"mbox": ".mbox", "quilt": "-quilt", "folder": "-mails"}  # and how the usual place of each ends
+KINDS = {"120000": "is a symlink", "160000": "is a submodule"}
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 
 
@@ -104,15 +105,15 @@ def files(found: Sequence[Mail], form: str) -> dict[str, bytes]:
 
 def _beyond_quilt(mail: Mail) -> Iterator[Problem]:
     for change in mail.revision.changes:
-        what = (
-            "is binary" if change.binary else "has another mode" if _special(change.new_mode, change.old_mode) else ""
-        )
+        what = _special(change)
         if what:
             yield Problem(mail.patch, 0, 0, f"{change.path} {what}, which quilt cannot apply; export --as mbox")
 
 
-def _special(new: str | None, old: str | None) -> bool:
-    return (new or "100644") not in {"100644", "100755"} or (old is not None and new is not None and old != new)
+def _special(change: Change) -> str:
+    modes = {mode for mode in (change.old_mode, change.new_mode) if mode}
+    kind = next((KINDS[mode] for mode in sorted(modes) if mode in KINDS), "")
+    return kind or ("is binary" if change.binary else "changes its mode" if len(modes) > 1 else "")
 
 
 def needs_keep_cr(found: Sequence[Mail]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchctl.author.commits import Told, read_commit, tree_before, write_commit
-from patchctl.author.upstream import bring_changes, is_file
+from patchctl.author.upstream import bring_changes, is_file, lacking
 from patchctl.errors import Code, PatchctlError
 from patchctl.git import GitError, run_git
 from patchctl.series.revise import export_line
@@ -88,8 +88,7 @@ class Weaver:
         except GitError as error:
             if not self.lacking:
                 raise
-            message = f"the branch needs {len(self.lacking)} files that no copy has, {self.lacking[0]} first"
-            raise PatchctlError(Code.ENVIRONMENT, message) from error
+            raise lacking("the branch", self.lacking) from error
 
     def _listed(self, *words: str) -> list[str]:
         return self.repo.run("rev-list", "--reverse", "--topo-order", *words).text().split()

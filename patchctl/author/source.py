@@ -43,6 +43,8 @@ def gather(
 
     Raises PatchctlError: exit code 2 when it names nothing, 3 when it cannot be a patch, 7 without upstream.
     """
+    if head is not None and (place.exists() or not PULL.fullmatch(word)):
+        raise PatchctlError(Code.USAGE, f"--head is the head of a pull request; {word} is none")
     if place.exists():
         drafts = read_queue(place, author=author or NOBODY, title=title)
         return Gathered(tuple(drafts), None, f"Imported from `{place.name}`.", len(drafts) > 1 or place.is_dir())

@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Update:
-    """The new revision of a patch, its page with the new pin, and the difference between the two heads for people."""
+    """The new revision of a patch, its page with the new pin, and the difference between the two heads for people.
+
+    ``range_diff`` is None when the head until now is nowhere to be had any more.
+    """
 
     patch_id: str
     page: PageFile
     head: str
     build: int
     content: bytes
-    range_diff: str
+    range_diff: str | None
 
     def write(self) -> Path:
         """Write the revision, then the page, and return the revision's file; doing it again changes nothing."""
@@ -55,8 +58,6 @@ def update(target: Target, store: Store, patch_id: str, head: str) -> Update:
         message = f"{page.document.path} pins no pull request: upstream names no pr and head; nothing to move"
         raise PatchctlError(Code.USAGE, message)
     _require_held(store, origin.pr, head)
-    if store.repo.resolve(origin.head) is None:
-        store.pin(origin.head)
     draft, made_on = pull_request_draft(store, origin.pr, head)
     base, before = _place(target, store, patch_id, made_on)
     patch = Patch(patch_id, None, draft.label, draft.content, tuple(page.page.requires))
@@ -67,7 +68,7 @@ def update(target: Target, store: Store, patch_id: str, head: str) -> Update:
         raise PatchctlError(Code.CONFLICT, f"{patch_id} at {head[:9]} {what} on {base[:9]}; nothing was written")
     applied = [one.content for one, step in zip(before, steps, strict=False) if step.outcome.applied]
     content = export(store, steps[-1].commit, base, [one for one in store.repo.patch_ids(applied) if one])
-    shown = _range_diff(store, origin.head, head)
+    shown = _range_diff(store, origin.head, head) if _is_had(store, origin.head) else None
     return Update(patch_id, page, head, store.build_number(base), content, shown)
 
 
@@ -78,6 +79,18 @@ def _require_held(store: Store, pr: str, head: str) -> None:
     if store.repo.resolve(head) is None or not store.repo.is_ancestor(head, now):
         message = f"{pr} does not hold {head}; its head moved to {now}: review that, then give --head {now}"
         raise PatchctlError(Code.INVALID, message)
+
+
+def _is_had(store: Store, head: str) -> bool:
+    """Return whether a head is here or can be brought; a server forgets one that was pushed over."""
+    if store.repo.resolve(head) is None:
+        try:
+            store.pin(head)
+        except PatchctlError as error:
+            if error.exit_code != Code.INVALID:
+                raise
+            return False
+    return True
 
 
 def _place(target: Target, store: Store, patch_id: str, made_on: str) -> tuple[str, list[Patch]]:
@@ -102,5 +115,6 @@ def _place(target: Target, store: Store, patch_id: str, made_on: str) -> tuple[s
 def _range_diff(store: Store, old: str, new: str) -> str:
     """Return how the commits of two heads differ, as ``git range-diff`` shows it, without what a terminal obeys."""
     ranges = [f"{fork_point(store, head, head[:9])}..{head}" for head in (old, new)]
-    text = store.repo.run("range-diff", "--no-color", *ranges, lazy=True).text()
+    words = ("range-diff", "--no-color", *ranges)
+    text = store.repo.run(*words, settings=["core.abbrev=9"], lazy=True).text()
     return "\n".join(plain(line) for line in text.encode("utf-8", "replace").decode().splitlines())

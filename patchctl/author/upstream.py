@@ -10,7 +10,7 @@ from patchctl.errors import Code, PatchctlError
 from patchctl.git import OID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from patchctl.store import Store
@@ -84,17 +84,26 @@ def fetch_pull_request(store: Store, word: str) -> tuple[str, str]:
 def bring_changes(stores: Iterable[Store], head: str, base: str) -> list[str]:
     """Bring the files that the commits from ``base`` to ``head`` change, old and new, in one request a store.
 
-    Returns those that none of the ``stores`` has; the first one is asked first.
+    Returns the paths of those that none of the ``stores`` has; the first one is asked first.
     """
     asked = list(stores)
     words = ("log", "--format=", "--raw", "--no-abbrev", "--no-renames", head, f"^{base}")
     raw = asked[0].repo.run(*words).stdout.decode("utf-8", "replace")
-    listed = [line.split() for line in raw.splitlines() if line.startswith(":")]
-    oids = {oid for row in listed for mode, oid in (row[0:3:2], row[1:4:2]) if is_file(mode.lstrip(":"), oid)}
-    missing = sorted(oids)
+    paths: dict[str, str] = {}
+    for line in filter(lambda line: line.startswith(":"), raw.splitlines()):
+        row, _, path = line[1:].partition("\t")
+        before, after, old, new, _ = row.split()
+        paths |= {oid: path for mode, oid in ((before, old), (after, new)) if is_file(mode, oid)}
+    missing = sorted(paths)
     for store in asked:
         missing = store.ensure_blobs(missing)
-    return missing
+    return [paths[oid] for oid in missing]
+
+
+def lacking(what: str, paths: Sequence[str]) -> PatchctlError:
+    """Return the error (exit code 9) for files that ``what`` needs and no copy has."""
+    named = f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else paths[0]
+    return PatchctlError(Code.ENVIRONMENT, f"{what} needs files that no copy of the repository has: {named}")
 
 
 def is_file(mode: str, oid: str) -> bool:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from patchctl.build import recipe
 from patchctl.build.elf import MAGIC
-from patchctl.build.install import BUILD_INFO
+from patchctl.build.install import BUILD_INFO, changed_file
 from patchctl.errors import Code, PatchctlError
 from patchctl.files import write_atomic
 from patchctl.manifest.lockfile import lock_path
-from patchctl.report.evidence import read_evidence
+from patchctl.report.evidence import held_against, read_evidence
 from patchctl.ship import archive, contents, runpath
 from patchctl.ship.archive import Member, Written
 from patchctl.ship.facts import PACKAGE, SCHEMA_VERSION, CaseFacts, PackageFacts, SourceFacts, as_json
@@ -147,18 +147,17 @@ def command_line_settings(info: dict[str, Any]) -> dict[str, str]:
 
 
 def _missing(install: Path, info: dict[str, Any]) -> str:
-    for file in info["files"]:
-        place = install / file["path"]
-        if not place.exists() or place.stat().st_size != file["size"]:
-            return f"lacks {file['path']}, or it was changed"
-    return ""
+    changed = changed_file(install, info["files"])
+    return f"lacks {changed}, or it was changed" if changed else ""
 
 
 def _claim(parts: Parts, info: dict[str, Any]) -> dict[str, Any] | None:
     """Return what the evidence says of this very build, or None."""
     evidence = read_evidence(parts.stack.path)
     claim: dict[str, Any] | None = evidence.get("variants", {}).get(parts.variant)
-    return claim if claim is not None and claim["build_key"] == info["build_key"] else None
+    if claim is None or claim["build_key"] != info["build_key"]:
+        return None
+    return held_against(claim, parts.variant, parts.cases)
 
 
 class _Binaries:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from patchctl.errors import Code, PatchctlError
 from patchctl.files import disk_errors, remove_folder
 from patchctl.git import OID, GitError, run_git
 from patchctl.ship import remote
+from patchctl.ship.refusal import explain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from patchctl.store import Store
 
 COMMITTER = b" patchctl <patchctl@localhost> "
-CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
-UNREACHABLE = re.compile(
-    "Could not (read from remote|resolve)|unable to access|Authentication failed|Connection|not found|timed out|"
-    "does not appear to be a git repository|could not read (Username|Password)"
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ def check_target(target: Target, upstream: Sequence[str]) -> None:
         raise PatchctlError(Code.USAGE, f"--remote {target.url}: that is neither a URL nor a folder")
     if remote.same_repository(target.url, upstream):
         why = "that is upstream, which patchctl never pushes to"
-        raise PatchctlError(Code.USAGE, f"--remote {remote.shown(target.url)}: {why}; name a repository of yours")
+        raise PatchctlError(Code.USAGE, f"--remote {target.url}: {why}; name a repository of yours")
     for ref in (target.branch_ref, *([target.tag_ref] if target.tag else [])):
         if run_git("check-ref-format", ref, accept=(0, 1)).status:
             raise PatchctlError(Code.USAGE, f"{ref.split('/', 2)[2]!r} cannot name a branch or tag")
@@ -187,7 +182,8 @@ class Publisher:
     def _negotiated(self) -> list[str]:
         """Return what the server says it has of our history; a server that cannot say has to be sent everything."""
         words = ("fetch", "--negotiate-only", f"--negotiation-tip={self.source.commit}", self.url)
-        done = self.store.repo.run(*words, settings=self.settings, accept=(0, 1, 128))
+        # 255 from one that speaks protocol 0 only, as plain sshd has it.
+        done = self.store.repo.run(*words, settings=self.settings, accept=range(256))
         found = [line for line in done.text().splitlines() if OID.fullmatch(line)] if done.status == 0 else []
         if found:
             self.settings = [it for it in self.settings if it != "push.negotiate=false"] + ["push.negotiate=true"]
@@ -210,25 +206,13 @@ class Publisher:
         )
         if done.status:
             # What became of each ref is on standard output, what the remote says on standard error.
-            raise self._explained(GitError(words, done.status, f"{done.text()}\n{done.stderr}"))
+            raise self._refused(*explain(f"{done.text()}\n{done.stderr}"))
 
     def _explained(self, error: GitError) -> PatchctlError:
-        said = error.stderr + error.message
-        lines = [line.strip() for line in error.stderr.splitlines() if line.strip()]
-        if "stale info" in said or "fetch first" in said or "cannot lock ref" in said:
-            why = f"the branch {self.target.branch} moved meanwhile"
-            return self._refused(Code.ATTENTION, f"{why}; look at it, then publish again")
-        if UNREACHABLE.search(said) and "rejected" not in said:
-            fatal = next((line for line in lines if line.startswith(("fatal:", "ssh:"))), lines[-1] if lines else "")
-            return self._refused(Code.NETWORK, f"cannot be reached: {fatal.removeprefix('fatal: ')}")
-        told = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
-        reason = next((line for line in lines if "rejected" in line or line.startswith("fatal:")), "it gave no reason")
-        words = next((line for line in told if line and not line.lower().startswith("error: hook")), "")
-        return self._refused(Code.NETWORK, f"refused the push: {words or reason}")
+        return self._refused(*explain(error.stderr or error.message))
 
     def _refused(self, code: Code, why: str) -> PatchctlError:
-        # What a server says is text of others: no terminal escapes, and no token that is in the URL.
-        return PatchctlError(code, CONTROLS.sub("", remote.shown(f"{self.target.url}: {why}")))
+        return PatchctlError(code, f"{self.target.url}: {why}")
 
 
 def _range(commit: str, without: Sequence[str]) -> bytes:

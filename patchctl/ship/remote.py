@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from patchctl.git import run_git
 
@@ -16,9 +18,8 @@ URL = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[^/@]*@)?(?P<host>[^/:]*)(?::(?P<port>\d+))?(?P<path>/.*)?", re.IGNORECASE
 )
 SCP = re.compile(r"(?:[^/@:]+@)?(?P<host>[^/:]+):(?!//)(?P<path>.+)")
-SECRET = re.compile(r"(?<=://)[^/@]*@")
 # What a person says about reaching servers; nothing that rewrites where a URL leads.
-TRANSPORT = r"^(credential|http)\."
+TRANSPORT = r"^(credential|http|ssh)\.|^core\.(sshcommand|askpass)$"
 
 
 def is_remote(word: str) -> bool:
@@ -35,8 +36,8 @@ def normal(url: str) -> str:
         host, path = short["host"], short["path"]
     else:
         return _folder(found["path"] or "" if found else url)
-    steps = [step for step in path.split("/") if step not in {"", "."}]
-    plain = "/".join(steps).lower().removesuffix(".git")
+    # A server decodes the path, and what leads up in it is followed before it is asked.
+    plain = posixpath.normpath(f"/{unquote(path)}").strip("/").lower().removesuffix(".git")
     return f"{host.lower().removeprefix('www.').removeprefix('ssh.').rstrip('.')}/{plain}"
 
 
@@ -51,24 +52,20 @@ def same_repository(url: str, others: Iterable[str]) -> bool:
     return normal(url) in {normal(other) for other in others}
 
 
-def shown(url: str) -> str:
-    """Return a URL without the password or token that may be in it."""
-    return SECRET.sub("", url)
-
-
 def place(word: str) -> str:
     """Return what git is given for a remote: a path in full, a URL as it is."""
     return word if URL.fullmatch(word) or not Path(word).is_dir() else os.path.realpath(word)
 
 
 def transport_settings() -> list[str]:
-    """Return the user's own settings for credentials and proxies; everything else of theirs stays out."""
+    """Return the user's own settings for credentials, proxies and ssh; everything else of theirs stays out."""
     home = Path.home()
-    files = [home / ".config" / "git" / "config", home / ".gitconfig"]
-    if os.environ.get("XDG_CONFIG_HOME"):
-        files[0] = Path(os.environ["XDG_CONFIG_HOME"]) / "git" / "config"
+    folder = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+    files = [path for path in (folder / "git" / "config", home / ".gitconfig") if path.is_file()]
+    places = [["--system"], *(["--file", str(path)] for path in files)]
     found = []
-    for file in filter(Path.is_file, files):
-        listed = run_git("config", "--file", str(file), "--null", "--get-regexp", TRANSPORT, accept=(0, 1))
+    for place in places:
+        words = ("config", *place, "--includes", "--null", "--get-regexp", TRANSPORT)
+        listed = run_git(*words, env={"GIT_CONFIG_NOSYSTEM": "0"}, accept=(0, 1))
         found += [entry.replace("\n", "=", 1) for entry in listed.fields()]
     return found

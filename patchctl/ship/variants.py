@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from patchctl.errors import Code, PatchctlError, closest
@@ -51,9 +50,7 @@ def _added(stack: StackFile, name: str, settings: dict[str, CMakeValue]) -> Stac
 
     build = stack.stack.build
     variants = {**build.variants, name: Variant(cmake=settings)}
-    return replace(
-        stack, stack=stack.stack.model_copy(update={"build": build.model_copy(update={"variants": variants})})
-    )
+    return stack.holding(stack.stack.model_copy(update={"build": build.model_copy(update={"variants": variants})}))
 
 
 def unknown_variant(stack: StackFile, name: str) -> PatchctlError:

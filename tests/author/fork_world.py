@@ -29,6 +29,20 @@ class ForkWorld(World):
     def make_fork(self) -> None:
         shutil.copytree(self.upstream, self.fork)
 
+    def lose(self, commit: str, path: str) -> None:
+        """Remove a file's content from the fork, as a copy lacks it that was cloned without the large ones."""
+        git("-C", self.fork, "unpack-objects", "-q", stdin=self._unpacked())
+        oid = show(self.fork, "rev-parse", f"{commit}:{path}")
+        (self.fork / "objects" / oid[:2] / oid[2:]).unlink()
+
+    def _unpacked(self) -> bytes:
+        """Take the packs away and return what they held as one."""
+        listed = git("-C", self.fork, "rev-list", "--objects", "--all")
+        packed = git("-C", self.fork, "pack-objects", "-q", "--stdout", stdin=listed)
+        for pack in (self.fork / "objects" / "pack").iterdir():
+            pack.unlink()
+        return packed
+
     def sync_fork(self) -> None:
         """Fetch upstream's master into the fork."""
         git("-C", self.fork, "fetch", "--quiet", self.upstream, "+refs/heads/*:refs/upstream/*")

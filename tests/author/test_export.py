@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 HEAD = "From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001\nFrom: A <a@x>\nSubject: [PATCH] s\n\n"
 MODE = "diff --git a/x b/x\nold mode 100644\nnew mode 100755\n"
 LINK = "diff --git a/x b/x\nnew file mode 120000\nindex 0000000..1111111\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+y\n"
+MODULE = LINK.replace("120000", "160000")
 TEXT = "diff --git a/x b/x\nindex 1111111..2222222 100644\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
 DOS = TEXT.replace("-a\n+b\n", "-a\r\n+b\r\n")
 CONTENT = {"series": b"one.patch\n", "one.patch": b"1"}
@@ -34,10 +35,12 @@ def test_each_form_holds_the_mails_in_order() -> None:
     assert files(found, "quilt")["series"] == b"zz.patch\naa.patch\n"
 
 
-@pytest.mark.parametrize("diff", [MODE, LINK])
-def test_what_quilt_would_do_wrong_is_refused_and_the_other_forms_take_it(diff: str) -> None:
+@pytest.mark.parametrize(
+    ("diff", "what"), [(MODE, "changes its mode"), (LINK, "is a symlink"), (MODULE, "is a submodule")]
+)
+def test_what_quilt_would_do_wrong_is_refused_and_the_other_forms_take_it(diff: str, what: str) -> None:
     found = [mail("one", diff)]
-    with pytest.raises(InvalidError, match="one: x has another mode, which quilt cannot apply"):
+    with pytest.raises(InvalidError, match=f"one: x {what}, which quilt cannot apply"):
         files(found, "quilt")
     assert files(found, "mbox")
 

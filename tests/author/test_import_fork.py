@@ -126,6 +126,17 @@ def test_a_branch_that_does_not_fit_is_refused(world: ForkWorld, patchctl: Patch
     assert own
 
 
+def test_files_that_no_copy_has_are_named_and_nothing_is_made(world: ForkWorld, patchctl: Patchctl) -> None:
+    one = world.fork_commit({"large.bin": b"large"}, "a large file", on=world.tip)
+    world.fork_commit({"notes.md": "two\n"}, "notes : two", on=one)
+    world.lose(one, "large.bin")
+    before = digest_of(world.workspace)
+    words = ("import", "--fork", f"{world.fork}@mine", "--stack", "stacks/f.yaml")
+    ran = patchctl(*words, cwd=world.workspace)
+    assert (ran.code, digest_of(world.workspace)) == (9, before), ran
+    assert "the branch needs files that no copy of the repository has: large.bin" in ran.stderr
+
+
 @pytest.mark.parametrize("add", [False, True])
 def test_killed_anywhere_the_same_command_completes(
     world: ForkWorld, patchctl: Patchctl, tmp_path: Path, *, add: bool

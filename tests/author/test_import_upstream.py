@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -181,6 +182,36 @@ def test_a_pin_moves_on_purpose_and_shows_what_changed(world: ForkWorld, pull: s
     gone = patchctl(*words, "1" * 40, cwd=world.workspace)
     assert (gone.code, digest_of(world.workspace)) == (3, before), gone
     assert f"its head moved to {head}" in gone.stderr
+
+
+def test_a_pin_that_goes_back_counts_and_its_older_revision_stays(
+    world: ForkWorld, pull: str, patchctl: Patchctl
+) -> None:
+    assert patchctl("import", "#7", "--stack", "s", cwd=world.workspace).code == 0
+    words = ("import", "--update", "engine-say-three", "--head")
+    earlier = show(world.fork, "rev-parse", f"{pull}~1")
+    for head, file, bob in ((earlier, "b2-2.patch", False), (pull, "b2-3.patch", True)):
+        ran = patchctl(*words, head, cwd=world.workspace)
+        assert (ran.code, file in ran.stdout) == (0, True), ran
+        found = json.loads(patchctl("check", "s", "--json", cwd=world.workspace).stdout)["patches"]
+        assert found[0]["revision"] == file
+        assert ("+bob" in (world.patches("engine-say-three") / file).read_text()) is bob
+
+
+def test_a_pin_whose_head_is_gone_for_good_can_still_be_moved(
+    world: ForkWorld, pull: str, patchctl: Patchctl, isolated: Path
+) -> None:
+    """A force-push, then a machine that never saw the head that was pinned."""
+    assert patchctl("import", "#7", "--stack", "s", cwd=world.workspace).code == 0
+    head = world.fork_commit({"notes.md": "all anew\n"}, "notes : anew", on=world.tip)
+    world.pull_request(7, head)
+    git("-C", world.upstream, "reflog", "expire", "--expire=now", "--all")
+    git("-C", world.upstream, "gc", "--quiet", "--prune=now")
+    shutil.rmtree(isolated / "cache")
+    ran = patchctl("import", "--update", "engine-say-three", "--head", head, cwd=world.workspace)
+    assert ran.code == 0, ran
+    assert "the head until now is gone" in ran.stderr
+    assert "all anew" in (world.patches("engine-say-three") / "b2-2.patch").read_text()
 
 
 def test_only_a_pinned_pull_request_can_move(world: ForkWorld, patchctl: Patchctl) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from patchctl.ship.remote import is_remote, normal, same_repository, shown, transport_settings
+from patchctl.ship.remote import is_remote, normal, same_repository, transport_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,8 @@ UPSTREAM = "https://github.com/ggml-org/llama.cpp"
         "ssh://git@github.com/ggml-org/llama.cpp.git",
         "ssh://git@ssh.github.com:443/ggml-org/llama.cpp.git",
         "git://github.com/ggml-org/llama.cpp",
+        "https://github.com/%67gml-org/llama%2Ecpp",
+        "https://github.com/me/../ggml-org/llama.cpp",
     ],
 )
 def test_upstream_is_known_however_it_is_written(url: str) -> None:
@@ -51,13 +53,13 @@ def test_folders_are_the_same_through_links_and_file_urls(tmp_path: Path) -> Non
     assert not is_remote("origin")
 
 
-def test_a_token_is_never_shown() -> None:
-    assert shown("https://me:secret@host/x") == "https://host/x"
-
-
-def test_only_credentials_and_proxies_are_taken_from_a_persons_git(isolated: Path) -> None:
+def test_only_credentials_proxies_and_ssh_are_taken_from_a_persons_git(isolated: Path) -> None:
     (isolated / ".gitconfig").write_text(
-        "[credential]\n\thelper = store\n[http]\n\tproxy = p:1\n"
-        '[url "x"]\n\tpushInsteadOf = y\n[core]\n\thooksPath = /evil\n'
+        '[credential]\n\thelper = store\n[http]\n\tproxy = p:1\n[url "x"]\n\tpushInsteadOf = y\n'
+        "[core]\n\thooksPath = /evil\n\tsshCommand = ssh -i key\n[include]\n\tpath = more\n"
     )
-    assert transport_settings() == ["credential.helper=store", "http.proxy=p:1"]
+    (isolated / "more").write_text("[http]\n\tcookieFile = c\n")
+    found = transport_settings()  # after what this machine's own configuration has
+    mine = ["credential.helper=store", "http.proxy=p:1", "core.sshcommand=ssh -i key", "http.cookiefile=c"]
+    assert found[-4:] == mine
+    assert not any(setting.startswith(("url.", "core.hookspath")) for setting in found)
