@@ -1,44 +1,47 @@
-"""Facts about a patch against upstream, from git alone: no token, no request.
+"""Facts about the patches of a stack against one base of upstream.
 
-The ways to prove a landing, and how often each is right on llama.cpp's own history, were measured on 600 squash-merged
-pull requests: the merge of the change onto the landing's parent gives the landing's tree in 99.2 %, equal patch-ids
-96.7 %.
+Those from git need no token and no request; they are kept in the ledger, so asking again starts no process. The ways
+to prove a landing, and how often each is right on llama.cpp's own history, are measured by ``benchmarks/landing.py``.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from patchctl.errors import PatchctlError
-from patchctl.git import MissingObjectError
+from patchctl.errors import Code, PatchctlError
+from patchctl.ledger import digest
 from patchctl.series.judge import Outcome
-from patchctl.series.resolve import patch_ids
-from patchctl.series.trees import Trees
+from patchctl.series.patch import closure
+from patchctl.series.turning import Turning
+from patchctl.upstream import landing, numbers
+from patchctl.upstream.coverage import covered
+from patchctl.upstream.landing import Claim
+from patchctl.upstream.objects import Objects
+from patchctl.upstream.states import states
+from patchctl.upstream.twins import Twins
 from patchctl.upstream.verdict import Evidence, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from patchctl.manifest.model import Page
-    from patchctl.manifest.revision import Hunk
     from patchctl.series.patch import Patch
     from patchctl.series.sequence import Series
-    from patchctl.upstream.history import Commit, History
+    from patchctl.upstream.history import Changed, Commit, History
+    from patchctl.upstream.pull import Pull
 
-DISTINCTIVE = 5  # added lines a patch needs for coverage to count
-COVERED, GAIN = 0.8, 0.3  # share of those lines in the base, and how much more than on the revision's own base
-TRIVIAL = re.compile(rb"^[\s{}()\[\];,]*$|^\s*(//|#|\*|/\*)\s*$|^\s*(return|break|else|end|endif)\W*$")
+RECIPE = 6  # raise it when the same input would give other evidence
 
 
 @dataclass(frozen=True)
 class Question:
-    """One patch against one base."""
+    """One patch against one base; ``pull`` is what GitHub says of the pull request that its page names, if asked."""
 
     patch: Patch
     page: Page
     base: str
+    pull: Pull | None = None
 
 
 class Detectors:
@@ -48,14 +51,84 @@ class Detectors:
         self.series = series
         self.store = series.store
         self.history = history
-        self.trees = Trees(self.store.repo)
+        self.objects = Objects(self.store)
+        self._twins = Twins(self.objects, history)
 
     def gather(self, question: Question) -> list[Evidence]:
-        """Return what is known about a patch, proof first.
+        """Return what is known about one patch, proof first; see ``gather_all``."""
+        return self.gather_all([question])[0]
+
+    def gather_all(self, questions: Sequence[Question]) -> list[list[Evidence]]:
+        """Return what is known about each patch, proof first.
 
         Raises PatchctlError when upstream's objects cannot be had.
         """
-        return [*self._declared(question), *self._landed(question), *self._content(question)]
+        from_git = self._kept("git", questions, [replace(question, pull=None) for question in questions], self._look)
+        told = [question for question in questions if question.pull is not None]
+        from_pulls = iter(self._kept("pull", told, told, self._look_further))
+        pairs = zip(questions, from_git, strict=True)
+        return [[*(next(from_pulls) if question.pull else ()), *found] for question, found in pairs]
+
+    def _kept(
+        self,
+        kind: str,
+        questions: Sequence[Question],
+        asked: Sequence[Question],
+        look: Callable[[Question], Iterable[Evidence]],
+    ) -> list[list[Evidence]]:
+        """Return what ``look`` finds for each question, from the ledger where it was ``asked`` before."""
+        keys = [self._key(kind, question) for question in asked]
+        kept = self.store.ledger.get_many("evidence", keys)
+        new = [(key, question) for key, question in zip(keys, questions, strict=True) if key not in kept]
+        if new:
+            self._prepare([question for _, question in new])
+            found = {key: _as_far_as_can_be(look(question)) for key, question in new}
+            made = {key: [asdict(one) for one in some] for key, (some, _) in found.items()}
+            self.store.ledger.put_many("evidence", {key: some for key, some in made.items() if found[key][1]})
+            kept |= made
+        return [[Evidence(**{**one, "kind": Kind(one["kind"])}) for one in kept[key]] for key in keys]
+
+    def _key(self, kind: str, question: Question) -> str:
+        page = question.page
+        declared = [part and part.model_dump() for part in (page.upstream, page.drop_when, page.from_)]
+        stack = [patch.sha256 for patch in self.series.stack]
+        pull = question.pull and question.pull.record()
+        sums = (question.patch.sha256, declared, stack, pull)
+        return digest("evidence", kind, RECIPE, self.store.birth, self.store.url, question.base, *sums)
+
+    def _prepare(self, questions: Sequence[Question]) -> None:
+        """Bring what all the questions need, in as few requests as there are kinds of things."""
+        needed: list[str] = []
+        for question in questions:
+            patch = question.patch
+            trees = [self.store.tree_of(question.base), *filter(None, [self._own_tree(patch)])]
+            for claim in landing.claims(self.history, self.store.url, question.page, question.pull):
+                trees += landing.before_and_after(self.store, claim.commit) or ()
+            needed += self.objects.needed(patch, *trees)
+        needed += self._twins.look_for([question.patch for question in questions])
+        self.objects.bring(needed)
+
+    def _own_tree(self, patch: Patch) -> str | None:
+        base = patch.revision.base_commit
+        if base is None:
+            return None
+        try:
+            self.store.ensure_commit(base)
+        except PatchctlError:
+            return None
+        return self.store.repo.tree_of(base)
+
+    def _look(self, question: Question) -> Iterator[Evidence]:
+        declared = list(self._declared(question))
+        yield from declared
+        if any(one.kind is Kind.DECLARED for one in declared):
+            return
+        landed = list(self._landed(question))
+        yield from landed
+        yield from numbers.clashes(self.objects, question.patch, self.store.repo.tree_of(question.base))
+        # What a landing has proved, later edits of upstream can only hide.
+        if not any(one.kind in {Kind.DECLARED, Kind.LANDED} for one in landed):
+            yield from self._content(question)
 
     # --- what the page declares -----------------------------------------------------------------------------------
 
@@ -75,130 +148,116 @@ class Detectors:
             return
         undone = self.history.reverted_by(wanted)
         if undone is not None:
-            yield _reverted(commit, undone)
+            yield reverted(commit, undone)
             return
-        yield Evidence(Kind.DECLARED, wanted, commit.build, f"landed as {_named(commit)}")
+        yield Evidence(Kind.DECLARED, wanted, commit.build, f"landed as {commit.named}")
 
     def _landed(self, question: Question) -> Iterator[Evidence]:
-        """Look for landings of the pull request the patch came from, and compare there, not at the base."""
-        page = question.page
-        named = (page.drop_when and page.drop_when.pr) or (page.upstream and page.upstream.pr)
-        if not named:
-            return
-        number = int(named.rsplit("#", 1)[1])
-        for commit in self.history.landings(number):
-            undone = self.history.reverted_by(commit.oid)
-            if undone is not None:
-                yield _reverted(commit, undone)
-                continue
-            agreed = self._agreement(question.patch, commit)
-            if agreed:
-                detail = f"landed as {_named(commit)}, squash of #{number}, {agreed}"
-                yield Evidence(Kind.LANDED, commit.oid, commit.build, detail)
-            else:
-                detail = f"#{number} landed as {_named(commit)}, but brings something else than the patch"
-                yield Evidence(Kind.LANDED_WITH_CHANGES, commit.oid, commit.build, detail)
+        """Look at the commits that claim to be the patch's landing, and compare there, not at the base."""
+        yield from self._weighed(question, landing.claims(self.history, self.store.url, question.page, None))
 
-    def _agreement(self, patch: Patch, commit: Commit) -> str:
-        """Return in which way a patch and a landing are the same change, empty when they are not."""
-        parents = self.store.repo.parents_of(commit.oid)
-        if len(parents) != 1:
-            return ""
-        before, after = self.store.repo.tree_of(parents[0]), self.store.repo.tree_of(commit.oid)
-        self._bring(patch, before, after)
-        if self.series.judge(patch, before).tree == after:
-            return "same tree"
-        if self.series.judge(patch, after).outcome is Outcome.ABSORBED:
-            return "all of the patch is in it"
-        return "its lines are in it" if self._covered(patch, before, after) else ""
+    def _weighed(self, question: Question, claims: Iterable[Claim]) -> Iterator[Evidence]:
+        for claim in claims:
+            undone = self.history.reverted_by(claim.commit.oid)
+            standing = [claim] if undone is None else self._landed_again(claim)
+            if undone is not None and claim.own:
+                yield reverted(claim.commit, undone)
+            if undone is None and claim.itself and _waits_for_it(question.page):
+                detail = f"landed as {claim.commit.named}, {claim.why}, for which the page waits"
+                yield Evidence(Kind.DECLARED, claim.commit.oid, claim.commit.build, detail)
+                continue
+            for one in standing:
+                yield from landing.weighed(self.series, self.objects, question.patch, one, question.base)
+
+    def _landed_again(self, claim: Claim) -> list[Claim]:
+        why = f"under the title of {claim.commit.oid[:9]}, which was reverted"
+        return [Claim(commit, why, claim.own) for commit in self.history.again(claim.commit)]
+
+    # --- what GitHub tells ----------------------------------------------------------------------------------------
+
+    def _look_further(self, question: Question) -> Iterator[Evidence]:
+        """Look at the commits that only GitHub connects with the patch, and say what state its pull request is in."""
+        page, url = question.page, self.store.url
+        seen = {claim.commit.oid for claim in landing.claims(self.history, url, page, None)}
+        told = landing.claims(self.history, url, page, question.pull)
+        yield from self._weighed(question, [claim for claim in told if claim.commit.oid not in seen])
+        yield from states(question.pull, self.history) if question.pull else ()
 
     # --- what the trees say ---------------------------------------------------------------------------------------
 
     def _content(self, question: Question) -> Iterator[Evidence]:
+        signs = list(self._signs(question))
+        yield from signs
+        if not signs and landing.asked_for(question.page) is None and not _declares(question.page):
+            yield from self._broken(question)
+
+    def _signs(self, question: Question) -> Iterator[Evidence]:
         patch = question.patch
-        same = self._same_change(question)
+        same = self._twins.of(patch)
         if same is not None:
-            yield Evidence(Kind.PATCH_ID, same.oid, same.build, f"{_named(same)} makes the same change")
-        tree = self.store.repo.tree_of(question.base)
-        self._bring(patch, tree)
-        if self.series.judge(patch, tree).outcome is Outcome.ABSORBED:
+            yield Evidence(Kind.PATCH_ID, same.oid, same.build, f"{same.named} makes the same change")
+        tree, own = self.store.repo.tree_of(question.base), self._own_tree(patch)
+        # What takes back another patch of the stack brings nothing to any base, its own included.
+        if self._absorbed(patch, tree) and not (own and self._absorbed(patch, own)):
             yield Evidence(Kind.ABSORBED, None, None, "merged with the base it brings nothing")
-        own = self._own_tree(patch)
-        if own is not None:
-            self._bring(patch, own)
-            if self._covered(patch, own, tree):
-                yield Evidence(Kind.COVERAGE, None, None, "the lines it adds stand in the base")
+        if own is not None and covered(self.objects, patch.revision.changes, own, tree):
+            yield Evidence(Kind.COVERAGE, None, None, "the lines it adds stand in the base")
 
-    def _own_tree(self, patch: Patch) -> str | None:
-        base = patch.revision.base_commit
-        if base is None:
-            return None
-        try:
-            self.store.ensure_commit(base)
-        except PatchctlError:
-            return None
-        return self.store.repo.tree_of(base)
+    def _broken(self, question: Question) -> Iterator[Evidence]:
+        """Name the commit that breaks a patch of which the page says no origin: nothing else would ever tell of it.
 
-    def _same_change(self, question: Question) -> Commit | None:
-        """Return the commit since the revision's base whose patch-id is the patch's."""
-        made_on = question.patch.revision.base_commit
-        if made_on is None or self.history.get(made_on) is None:
-            return None
-        found = self._commits_touching(made_on, question)
-        ids = dict(zip(found, self.store.repo.patch_ids([self._diff(oid) for oid in found]), strict=True))
-        wanted = patch_ids(self.store, [question.patch])[0]
-        matching = [commit for oid in found if ids[oid] == wanted and (commit := self.history.get(oid))]
-        return next((commit for commit in matching if self.history.reverted_by(commit.oid) is None), None)
+        That it does not apply is no sign that it landed; but who changed its very lines may have done the same.
+        """
+        patch, made_on = question.patch, self.history.get(question.patch.revision.base_commit or "")
+        if made_on is None:
+            return
+        under = closure([patch.id], self.series.stack)
+        step = self.series.sequence(question.base, under)[-1]
+        if step.outcome is not Outcome.CONFLICT or not step.conflicts:
+            return
+        changes = self.history.changes(made_on)
+        touching = self._touching(changes, step.conflicts[0], made_on)
+        paths = {path for one in under for path in one.revision.paths}
+        self.objects.bring(it.new for oid in touching for it in changes[oid] if it.new and it.path in paths)
+        oid = Turning(self.series, patch, made_on.oid, question.base).point(touching, step.conflicts[0])
+        commit = self.history.get(oid) if oid else None
+        if commit is not None:
+            pull = f", #{commit.landed[1]}" if commit.landed and not commit.landed[0] else ""
+            detail = f"{commit.named}{pull} changed its lines; does it do the same?"
+            yield Evidence(Kind.BROKEN, commit.oid, commit.build, detail)
 
-    def _commits_touching(self, made_on: str, question: Question) -> list[str]:
-        paths = question.patch.revision.paths
-        words = ("log", "--reverse", "--no-merges", "--format=%H", f"{made_on}..{question.base}", "--", *paths)
-        return self.store.repo.run(*words).text().split()
+    def _touching(self, changes: Mapping[str, Sequence[Changed]], path: str, since: Commit) -> list[str]:
+        """Return the commits after ``since`` that changed a path, oldest first."""
+        found = [self.history.get(oid) for oid, changed in changes.items() if any(one.path == path for one in changed)]
+        return [commit.oid for commit in found if commit is not None and commit.build > since.build]
 
-    def _diff(self, commit: str) -> bytes:
-        raw = self.store.repo.run("diff-tree", "-r", "--raw", "--no-abbrev", "--no-renames", "--root", commit).text()
-        lines = (line.split() for line in raw.splitlines() if line.startswith(":"))
-        self.store.ensure_blobs(oid for fields in lines for oid in fields[2:4] if oid.strip("0"))
-        words = ("diff-tree", "-p", "--no-renames", "--full-index", "--diff-algorithm=myers", "--no-ext-diff", "--root")
-        return self.store.repo.run(*words, commit, accept=(0, 128)).stdout
-
-    def _bring(self, patch: Patch, *trees: str) -> None:
-        entries = (self.trees.entry(tree, path) for tree in trees for path in patch.revision.paths)
-        named = [change.old_oid for change in patch.revision.changes if len(change.old_oid) == 40]
-        self.store.ensure_blobs([*(entry.oid for entry in entries if entry), *named])
-
-    def _covered(self, patch: Patch, before: str, after: str) -> bool:
-        """Return whether the distinctive lines a patch adds stand in ``after``, and did not in ``before``."""
-        lines = {line for change in patch.revision.changes for line in _added(change.hunks)}
-        if len(lines) < DISTINCTIVE:
-            return False
-        paths = [change.path for change in patch.revision.changes]
-        now, then = (len(lines & self._lines(tree, paths)) / len(lines) for tree in (after, before))
-        return now >= COVERED and now - then >= GAIN
-
-    def _lines(self, tree: str, paths: list[str]) -> set[bytes]:
-        found: set[bytes] = set()
-        for path in paths:
-            entry = self.trees.entry(tree, path)
-            try:
-                content = self.store.repo.read(entry.oid, "blob") if entry and entry.mode.startswith("100") else b""
-            except MissingObjectError:
-                continue
-            found.update(line.strip() for line in content.split(b"\n"))
-        return found
+    def _absorbed(self, patch: Patch, tree: str) -> bool:
+        return self.series.judge(patch, tree).outcome is Outcome.ABSORBED
 
 
-def _added(hunks: Iterable[Hunk]) -> Iterator[bytes]:
-    for hunk in hunks:
-        old = set(hunk.old)
-        for line in hunk.new:
-            if line not in old and not TRIVIAL.match(line):
-                yield line.strip()
+def _declares(page: Page) -> bool:
+    """Return whether a page names a commit whose landing retires the patch."""
+    return page.from_ is not None or bool(page.drop_when and page.drop_when.commit)
 
 
-def _named(commit: Commit) -> str:
-    return f"{commit.oid[:9]} in b{commit.build}"
+def _waits_for_it(page: Page) -> bool:
+    """Return whether a page says that the landing of a pull request, whatever is in it, retires the patch."""
+    return bool(page.drop_when and page.drop_when.pr)
 
 
-def _reverted(commit: Commit, undone: Commit) -> Evidence:
-    return Evidence(Kind.REVERTED, undone.oid, undone.build, f"{_named(commit)} was reverted by {_named(undone)}")
+def _as_far_as_can_be(looking: Iterable[Evidence]) -> tuple[list[Evidence], bool]:
+    """Return what is found, and whether that is all: where an object is in no copy at hand the answer is unknown."""
+    found: list[Evidence] = []
+    try:
+        found.extend(looking)
+    except PatchctlError as error:
+        if error.exit_code == Code.NETWORK:
+            raise
+        found.append(Evidence(Kind.MISSING, None, None, f"cannot be judged: {error.message.splitlines()[0]}"))
+        return found, False
+    return found, True
+
+
+def reverted(commit: Commit, undone: Commit) -> Evidence:
+    """Return the evidence that ``undone`` took ``commit`` back."""
+    return Evidence(Kind.REVERTED, undone.oid, undone.build, f"{commit.named} was reverted by {undone.named}")

@@ -36,6 +36,31 @@ def facts(*kinds: Kind) -> list[Evidence]:
         ((Kind.ABSORBED, Kind.COVERAGE), Verdict.RETIRE),
         ((Kind.MISSING,), Verdict.UNKNOWN),
         ((Kind.MISSING, Kind.LANDED), Verdict.RETIRE),
+        ((Kind.MISSING, Kind.DUE), Verdict.UNKNOWN),
+        ((Kind.NEEDED,), Verdict.KEEP),
+        ((Kind.NEEDED, Kind.LANDED), Verdict.REVIEW),
+        ((Kind.NEEDED, Kind.DECLARED), Verdict.REVIEW),
+        ((Kind.NEEDED, Kind.LANDED_WITH_CHANGES), Verdict.KEEP),
+        ((Kind.NEEDED, Kind.PATCH_ID, Kind.ABSORBED), Verdict.KEEP),
+        ((Kind.NEEDED, Kind.DUE), Verdict.REVIEW),
+        ((Kind.PARTLY_LANDED,), Verdict.REVIEW),
+        ((Kind.PARTLY_LANDED, Kind.LANDED), Verdict.RETIRE),
+        ((Kind.REVERTED, Kind.LANDED_WITH_CHANGES), Verdict.REVIEW),
+        ((Kind.OPEN,), Verdict.KEEP),
+        ((Kind.OPEN, Kind.PATCH_ID, Kind.ABSORBED, Kind.COVERAGE), Verdict.REVIEW),
+        ((Kind.OPEN, Kind.DECLARED), Verdict.RETIRE),
+        ((Kind.MERGED,), Verdict.KEEP),
+        ((Kind.CLOSED,), Verdict.KEEP),
+        ((Kind.CLOSED, Kind.PATCH_ID, Kind.ABSORBED), Verdict.RETIRE),
+        ((Kind.SUPERSEDED,), Verdict.REVIEW),
+        ((Kind.MOVED, Kind.OPEN), Verdict.REVIEW),
+        ((Kind.CLASH,), Verdict.REVIEW),
+        ((Kind.CLASH, Kind.LANDED), Verdict.RETIRE),
+        ((Kind.SUPERSET,), Verdict.REVIEW),
+        ((Kind.SAME_HUNK,), Verdict.REVIEW),
+        ((Kind.BROKEN,), Verdict.REVIEW),
+        ((Kind.BROKEN, Kind.NEEDED), Verdict.KEEP),
+        ((Kind.DUE,), Verdict.REVIEW),
     ],
 )
 def test_the_policy(kinds: tuple[Kind, ...], verdict: Verdict) -> None:
@@ -51,5 +76,15 @@ def test_order_does_not_matter_and_a_reason_is_always_given() -> None:
 
 
 def test_nothing_retires_without_proof_or_two_signs() -> None:
-    for kind in (Kind.LANDED_WITH_CHANGES, Kind.REVERTED, Kind.PATCH_ID, Kind.ABSORBED, Kind.COVERAGE, Kind.MISSING):
-        assert decide(facts(kind))[0] is not Verdict.RETIRE
+    proof = {Kind.DECLARED, Kind.PROBE, Kind.LANDED}
+    for size in (1, 2, 3):
+        for kinds in itertools.combinations(set(ALL) - proof, size):
+            signs = {Kind.PATCH_ID, Kind.ABSORBED, Kind.COVERAGE} & set(kinds)
+            assert decide(facts(*kinds))[0] is not Verdict.RETIRE or len(signs) > 1
+
+
+def test_what_is_open_or_needed_is_never_retired_by_content() -> None:
+    for size in (1, 2, 3):
+        for kinds in itertools.combinations((Kind.PATCH_ID, Kind.ABSORBED, Kind.COVERAGE, Kind.CLOSED), size):
+            for against in (Kind.OPEN, Kind.NEEDED):
+                assert decide(facts(against, *kinds))[0] is not Verdict.RETIRE
