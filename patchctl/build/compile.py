@@ -10,6 +10,7 @@ from patchctl import process
 from patchctl.build.cuda import advice
 from patchctl.build.diagnosis import Fault, count_failed, environment_error, first_fault
 from patchctl.errors import Code, PatchctlError
+from patchctl.sandbox import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from patchctl.build.progress import Progress, Watcher
     from patchctl.build.toolchain import Tool
+    from patchctl.sandbox import Sandbox
 
 STATUS = "[%f/%t %e] "
 LINE = re.compile(r"^\[(\d+)/(\d+) ([\d.]+)\] ")
@@ -33,11 +35,17 @@ class Ninja:
     jobs: int | None = None
     keep_going: bool = False
     nvcc: Tool | None = None
+    sandbox: Sandbox | None = None
 
     def words(self, targets: Sequence[str]) -> list[str | Path]:
         """Return the command line that builds ``targets``."""
         options = [*(("-j", str(self.jobs)) if self.jobs else ()), *(("-k", "0") if self.keep_going else ())]
-        return [self.tool.path, "-C", self.build, *options, *targets]
+        return self.wrapped([self.tool.path, "-C", self.build, *options, *targets])
+
+    def wrapped(self, words: Sequence[str | Path]) -> list[str | Path]:
+        """Return ``words`` as they are run: in the sandbox, if there is one."""
+        environment = {**self.environment, "NINJA_STATUS": STATUS}
+        return wrapped(self.sandbox, words, env=environment, cwd=self.build)
 
 
 class BuildError(PatchctlError):

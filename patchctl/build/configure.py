@@ -10,12 +10,14 @@ from patchctl.build import fileapi
 from patchctl.build.cuda import advice
 from patchctl.build.diagnosis import cmake_fault, environment_error
 from patchctl.errors import Code, PatchctlError
+from patchctl.sandbox import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from patchctl.build.toolchain import Tool, Toolchain
+    from patchctl.sandbox import Sandbox
 
 NVCC_SAID = re.compile(r"nvcc fatal\s*:\s*(.+)")
 
@@ -28,14 +30,16 @@ def configure(
     arguments: Sequence[str],
     environment: Mapping[str, str],
     log: Path,
+    sandbox: Sandbox | None = None,
 ) -> float:
-    """Configure ``build`` for ``source`` and return the seconds it took.
+    """Configure ``build`` for ``source``, in the ``sandbox`` if there is one, and return the seconds it took.
 
     Raises PatchctlError: exit code 5 with CMake's first error and the log, 9 without CMake or with a full disk.
     """
     fileapi.ask(build)
     log.unlink(missing_ok=True)
     command = [_path(toolchain.cmake, "cmake"), "-G", "Ninja", "-S", source, "-B", build, *arguments]
+    command = wrapped(sandbox, command, env=environment, cwd=build)
     done = process.run(command, log=log, cwd=build, env=environment)
     if done.status != 0:
         raise _failure(log, toolchain)

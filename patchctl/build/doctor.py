@@ -13,6 +13,7 @@ from patchctl.build.toolchain import Tool, Toolchain, find_toolchain
 from patchctl.build.variant import find_cuobjdump
 from patchctl.files import cache_folder
 from patchctl.git import MINIMUM, version
+from patchctl.sandbox import this_host, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +49,7 @@ def examine(ledger: Ledger, *, cuda: bool, blackwell: bool = False) -> list[Chec
         *_libraries(libraries, toolchain.nvcc, cuda=cuda),
         _gpu(),
         _cuobjdump(toolchain),
+        _sandbox(),
         *_cache(cache_folder()),
     ]
 
@@ -139,6 +141,16 @@ def _cuobjdump(toolchain: Toolchain) -> Check:
         detail = "not found; patchctl reads the architectures itself"
         return Check("cuobjdump", MISSING, detail, "pip install nvidia-cuda-cuobjdump", needed=False)
     return Check("cuobjdump", OK, str(place), "", needed=False)
+
+
+def _sandbox() -> Check:
+    """Return what came of making a sandbox and trying its walls."""
+    why = why_not()
+    if why:
+        what, _, advice = why.partition("; ")
+        return Check("sandbox", MISSING, f"{what}; nothing runs unattended here", advice, needed=False)
+    user = "nobody" if this_host().root else "you, in a user namespace"
+    return Check("sandbox", OK, f"bubblewrap, tried: no network, no home, bounded; code runs as {user}", needed=False)
 
 
 def _cache(folder: Path) -> list[Check]:

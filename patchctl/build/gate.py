@@ -89,6 +89,6 @@ def _is(file: str, full: str, build: Path) -> bool:
 
 
 def _needed(ninja: Ninja, targets: Sequence[str]) -> set[str]:
-    said = process.output([ninja.tool.path, "-C", ninja.build, "-t", "inputs", *targets])
+    said = process.output(ninja.wrapped([ninja.tool.path, "-C", ninja.build, "-t", "inputs", *targets]))
     top = os.fspath(ninja.build.resolve()) + os.sep
     return {line.strip().removeprefix(top) for line in (said or "").splitlines()}

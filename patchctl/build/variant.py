@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from patchctl import sandbox
 from patchctl.build import architectures, fileapi, install, recipe
 from patchctl.build.compile import Ninja, compile_targets
 from patchctl.build.configure import configure
-from patchctl.build.cuda import CudaLibraries, find_libraries, require
+from patchctl.build.cuda import CudaLibraries, find_libraries, require, toolkit_root
 from patchctl.build.folder import BuildFolder, Plan
 from patchctl.build.gate import check_python, gate_outputs
 from patchctl.build.orphans import wait_for_orphans
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from patchctl.build.toolchain import Toolchain
     from patchctl.ledger import Ledger
     from patchctl.manifest.model import Build
+    from patchctl.sandbox import Sandbox
     from patchctl.series.source import Source
 
 SCHEMA_VERSION = 1
@@ -39,7 +41,8 @@ class Job:
     """What to build and where.
 
     ``slot`` holds the checkout in ``src/`` and the build folders in ``build/<variant>/``; ``out`` is the workspace's
-    folder for builds; logs go to ``logs``. ``targets`` replaces the stack's own.
+    folder for builds; logs go to ``logs``. ``targets`` replaces the stack's own. With a ``sandbox``, all that runs
+    the stack's code runs there; the slot is then one that no code of another stack could write to.
     """
 
     source: Source
@@ -52,6 +55,7 @@ class Job:
     targets: tuple[str, ...] = ()
     jobs: int | None = None
     keep_going: bool = False
+    sandbox: Sandbox | None = None
 
     @property
     def settings(self) -> dict[str, str]:
@@ -117,6 +121,7 @@ class _Run:
     job: Job
     watch: Watcher
     environment: Mapping[str, str] = field(default_factory=dict)
+    sandbox: Sandbox | None = None
     durations: dict[str, float] = field(default_factory=dict)
 
     def step(self, name: str) -> Progress:
@@ -168,10 +173,8 @@ def build_variant(job: Job, ledger: Ledger, watch: Watcher = ignore) -> Built:
     built = find_built(job, ledger)
     if built is not None:
         return built
-    require(job.variant, job.settings, job.toolchain)
     run = _Run(job, watch)
-    check_python(job.src, job.source.touched)
-    wait_for_orphans(job.folder)
+    _prepared(run)
     _make(run)
     info, aside = _install(run)
     ledger.put("installed", _place(job), install.stamps(job.target, info["files"]))
@@ -181,7 +184,26 @@ def build_variant(job: Job, ledger: Ledger, watch: Watcher = ignore) -> Built:
     return Built(job.target, job.key, fresh=True, info=info, aside=aside)
 
 
-def _make(run: _Run) -> None:
+def pass_gate(job: Job, watch: Watcher = ignore) -> None:
+    """Configure, and compile what the stack touched and nothing else. Raises PatchctlError as ``build_variant`` does.
+
+    The caller holds the slot's lock.
+    """
+    run = _Run(job, watch)
+    _prepared(run)
+    _make(run, gate_only=True)
+
+
+def _prepared(run: _Run) -> None:
+    job = run.job
+    require(job.variant, job.settings, job.toolchain)
+    check_python(job.src, job.source.touched)
+    wait_for_orphans(job.folder)
+    if job.sandbox is not None:
+        sandbox.remove_unsound(job.folder, [job.src])
+
+
+def _make(run: _Run, *, gate_only: bool = False) -> None:
     job = run.job
     libraries = find_libraries(job.toolchain) if job.cuda else CudaLibraries()
     machine = recipe.machine_settings(job.toolchain, cuda=job.cuda) | libraries.settings
@@ -196,9 +218,29 @@ def _make(run: _Run) -> None:
     )
     plan = folder.prepare()
     run.environment = recipe.environment(os.environ, job.slot, job.toolchain, direct=plan.direct)
+    run.sandbox = _sandbox(job, libraries)
     _configure(run, folder, plan, words)
-    _compile(run)
+    _require_sound(job)
+    _compile(run, gate_only=gate_only)
+    _require_sound(job)
     folder.ready()
+
+
+def _sandbox(job: Job, libraries: CudaLibraries) -> Sandbox | None:
+    """Return the box of this build: it reads the sources and the tools, and has the build folder."""
+    if job.sandbox is None:
+        return None
+    chain = job.toolchain
+    tools = (chain.cc, chain.cxx, chain.nvcc, chain.ccache, chain.cmake, chain.ninja)
+    seen = sandbox.programs(tool.path for tool in tools if tool is not None)
+    cuda = [toolkit_root(chain.nvcc)] if job.cuda and chain.nvcc is not None else []
+    cuda += [place.parent for place in libraries.places.values()]
+    return job.sandbox.also(readable=[job.src, *seen, *cuda], writable=[job.folder])
+
+
+def _require_sound(job: Job) -> None:
+    if job.sandbox is not None:
+        sandbox.require_sound(job.folder, [job.src])
 
 
 def _stamps(toolchain: Toolchain) -> list[str]:
@@ -218,19 +260,20 @@ def _configure(run: _Run, folder: BuildFolder, plan: Plan, words: list[str]) -> 
         arguments=words,
         environment=run.environment,
         log=job.log("configure"),
+        sandbox=run.sandbox,
     )
     folder.configured()
 
 
-def _compile(run: _Run) -> None:
+def _compile(run: _Run, *, gate_only: bool) -> None:
     job = run.job
     tool = job.toolchain.ninja
     if tool is None:  # ``require`` has said so before
         return
-    ninja = Ninja(tool, job.folder, job.src, run.environment, job.jobs, job.keep_going, job.toolchain.nvcc)
+    ninja = Ninja(tool, job.folder, job.src, run.environment, job.jobs, job.keep_going, job.toolchain.nvcc, run.sandbox)
     fileapi.closure(fileapi.read_targets(job.folder), job.wanted)
     for step, targets in (("gate", gate_outputs(ninja, job.source.touched, job.wanted)), ("compile", list(job.wanted))):
-        if targets:
+        if targets and not (gate_only and step == "compile"):
             done = compile_targets(ninja, targets, log=job.log(step), start=run.step(step), watch=run.watch)
             run.durations[step] = done.seconds
 
@@ -240,6 +283,8 @@ def _install(run: _Run) -> tuple[dict[str, Any], tuple[Path, ...]]:
     run.step("install")
     start = time.monotonic()
     parts = install.pieces(fileapi.read_targets(job.folder), job.wanted, job.folder)
+    if job.sandbox is not None:
+        sandbox.require_inside(job.folder, [part.path for part in parts])
     info: dict[str, Any] = {}
 
     def describe(made: Path) -> bytes:
@@ -257,7 +302,9 @@ def _architectures(job: Job, made: Path) -> list[str]:
     if not job.cuda:
         return []
     exact = recipe.falsy(job.settings.get("GGML_STATIC", "OFF"))
-    return architectures.verify(job.folder, install.binaries(made), find_cuobjdump(job.toolchain), exact=exact)
+    # Nobody else's program reads, outside of the sandbox, what was made in it.
+    cuobjdump = None if job.sandbox is not None else find_cuobjdump(job.toolchain)
+    return architectures.verify(job.folder, install.binaries(made), cuobjdump, exact=exact)
 
 
 def find_cuobjdump(toolchain: Toolchain) -> Path | None:

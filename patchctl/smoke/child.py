@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from patchctl.sandbox import Sandbox
+
 LOG_LIMIT = 64 * 2**20  # bytes; a healthy server prints kilobytes
 TAIL_BYTES = 64 * 2**10
 TAIL_LINES = 6
@@ -68,15 +70,25 @@ class Child:
 
 
 @contextlib.contextmanager
-def child(words: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path) -> Iterator[Child]:
+def child(
+    words: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str],
+    cwd: Path,
+    sandbox: Sandbox | None = None,
+    keep: Sequence[int] = (),
+) -> Iterator[Child]:
     """Run a program in its own process group; the group is ended on leaving, or when patchctl itself is killed.
 
-    Raises CannotRunError when there is no such program.
+    It inherits the open files whose numbers are in ``keep``. Raises CannotRunError when there is no such program.
     """
     program = shutil.which(words[0], path=env.get("PATH"))
     if program is None:
         raise CannotRunError(f"there is no program {words[0]}")
-    with started([*_dies_with_parent(), program, *words[1:]], log=log, env=env, cwd=cwd) as process:
+    line = [program, *words[1:]]
+    line = [*_dies_with_parent(), *line] if sandbox is None else sandbox.wrap(line, env=env, cwd=cwd)
+    with started(line, log=log, env=env, cwd=cwd, keep=keep) as process:
         running = Child(process, log)
         done = threading.Event()
         guard = threading.Thread(target=_guard, args=(running, done), daemon=True)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from math import inf
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SHOWN = 120  # characters of a value that a person wants to read in one line
 
@@ -53,3 +58,37 @@ def unmatched(pattern: str, text: str) -> str | None:
     if re.search(pattern, text, re.MULTILINE):
         return None
     return f"{brief(text)} does not match {pattern}"
+
+
+def value_at(value: Any, place: str) -> Any:
+    """Return what stands at a place (``choices.0.message.content``); raises LookupError with the first step missing."""
+    for number, step in enumerate(steps := place.split(".")):
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            raise LookupError(".".join(steps[: number + 1]))
+    return value
+
+
+def parted(one: Any, other: Any) -> str:
+    """Return where the first text that differs starts to, ready to follow a sentence; empty without such a text."""
+    if isinstance(one, list) and isinstance(other, list):
+        return next(filter(None, (parted(left, right) for left, right in zip(one, other, strict=False))), "")
+    if not isinstance(one, str) or not isinstance(other, str) or one == other:
+        return ""
+    length = min(len(one), len(other))
+    at = next((at for at in range(length) if one[at] != other[at]), length)
+    return f"; they part at character {at + 1}"
+
+
+def nmse(wanted: Sequence[float], actual: Sequence[float]) -> float:
+    """Return the mean squared error over the variance of ``wanted``, a shift of all values left out of both.
+
+    0 means the same but for the shift, 1 as bad as a constant; infinite where ``wanted`` is one.
+    """
+    middle, shift = fmean(wanted), fmean(actual)
+    error = sum((a - shift - w + middle) ** 2 for w, a in zip(wanted, actual, strict=True))
+    spread = sum((w - middle) ** 2 for w in wanted)
+    return error / spread if spread else inf

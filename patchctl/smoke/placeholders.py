@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Only a word in braces is one, so that JSON, regular expressions (a{3}) and shell scripts need no escapes.
 PLACEHOLDER = re.compile(r"\{\{([a-z_]+)\}\}|\{([a-z_]+)\}")
-NAMES = ("bin", "out", "server", "port", "here", "identity", "build", "base", "python")
+NAMES = ("bin", "out", "server", "port", "models", "here", "identity", "build", "base", "python")
 
 
 class PlaceholderError(ValueError):

@@ -33,6 +33,11 @@ class Case:
     patch: str | None = None
 
 
+def is_for(test: Test, variant: str, architectures: Sequence[str]) -> bool:
+    """Return whether a test is for a variant: one that it names, with code for a GPU when it is about one."""
+    return (test.variants is None or variant in test.variants) and (not test.gpu or bool(architectures))
+
+
 def general_names() -> list[str]:
     """Return the names of the tests that come with patchctl, sorted."""
     return sorted(path.stem for path in GENERAL.glob("*.yaml"))
@@ -72,12 +77,13 @@ def stack_cases(workspace: Workspace, stack: StackFile, patches: Sequence[str] |
     cases = []
     for at, entry in enumerate(stack.stack.tests):
         try:
-            test = general_test(entry) if isinstance(entry, str) else entry
+            test, here = _test(entry, stack)
         except FileNotFoundError:
-            near = closest(str(entry), general_names()) or f"; there are: {', '.join(general_names())}"
-            problems.append(stack.document.problem(("tests", at), f'there is no test "{entry}"{near}'))
+            name = entry if isinstance(entry, str) else entry.name
+            near = closest(name, general_names()) or f"; there are: {', '.join(general_names())}"
+            problems.append(stack.document.problem(("tests", at), f'there is no test "{name}"{near}'))
             continue
-        cases.append(Case(test, GENERAL if isinstance(entry, str) else stack.path.parent))
+        cases.append(Case(test, here))
         problems += _invalid(test, values, stack.document, ("tests", at))
     for patch_id in stack.stack.patches if patches is None else patches:
         try:
@@ -94,9 +100,18 @@ def stack_cases(workspace: Workspace, stack: StackFile, patches: Sequence[str] |
     return cases
 
 
+def _test(entry: str | Test, stack: StackFile) -> tuple[Test, Path]:
+    """Return a test of a stack, and the folder of the file that defines it; raises FileNotFoundError."""
+    if isinstance(entry, str):
+        return general_test(entry), GENERAL
+    if entry.general:
+        return general_test(entry.name).model_copy(update={"expect": entry.expect, "reason": entry.reason}), GENERAL
+    return entry, stack.path.parent
+
+
 def _stand_ins(stack: StackFile) -> dict[str, str]:
     """Return the placeholders that will stand for something in builds of this stack, with values to judge by."""
-    names = {*NAMES} - {"port"} - ({"server"} if server_of(stack.stack.build.targets) is None else set())
+    names = {*NAMES} - {"port", "models"} - ({"server"} if server_of(stack.stack.build.targets) is None else set())
     return {name: name for name in NAMES if name in names}
 
 

@@ -26,7 +26,8 @@ class Result:
     """One test on one variant.
 
     ``seconds`` is wall time; ``log`` the file with all it printed; ``patch`` the patch whose probe it is;
-    ``attention`` means a known defect that is gone; ``remembered`` that it passed before and was not run again.
+    ``attention`` means a known defect that is gone; ``remembered`` that it passed before and was not run again;
+    ``gpu`` holds what the GPUs spent (``memory_mib``, ``joules``), where the driver tells.
     """
 
     test: str
@@ -38,6 +39,7 @@ class Result:
     patch: str | None = None
     attention: bool = False
     remembered: bool = False
+    gpu: dict[str, float | None] | None = None
 
 
 def proven(results: Sequence[Result]) -> bool:

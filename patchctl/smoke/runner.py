@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shutil
@@ -14,21 +15,27 @@ from typing import TYPE_CHECKING
 from patchctl.errors import Code, PatchctlError
 from patchctl.files import disk_errors
 from patchctl.ledger import digest
+from patchctl.sandbox import python_paths
+from patchctl.smoke.gpu import metered
 from patchctl.smoke.hardware import Hardware, cannot_run, detect
-from patchctl.smoke.kinds import Setting, invalid, programs, run_kind
+from patchctl.smoke.kinds import invalid, programs, run_kind
+from patchctl.smoke.models import kept
 from patchctl.smoke.placeholders import fill
+from patchctl.smoke.plan import is_for
 from patchctl.smoke.result import Result, Verdict
+from patchctl.smoke.setting import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from patchctl.ledger import Ledger
     from patchctl.manifest.model import Test
+    from patchctl.sandbox import Sandbox
     from patchctl.smoke.install import Install
     from patchctl.smoke.plan import Case
 
 KIND = "test"
-RECIPE = 1  # of how tests are run; a higher number makes every test run again
+RECIPE = 2  # of how tests are run; a higher number makes every test run again
 
 
 def run_tests(
@@ -40,6 +47,7 @@ def run_tests(
     fresh: bool = False,
     hardware: Hardware | None = None,
     part: bool = False,
+    sandbox: Sandbox | None = None,
     tell: Callable[[Result], None] = lambda _: None,
 ) -> list[Result]:
     """Run those of ``cases`` that are for this install's variant, in order, and return their results.
@@ -49,10 +57,10 @@ def run_tests(
     PatchctlError (exit code 3), before anything runs, for a placeholder that stands for nothing or a broken regular
     expression. A test that fails is a result, not an error.
     """
-    wanted = [case for case in cases if case.test.variants is None or install.variant in case.test.variants]
+    wanted = [case for case in cases if is_for(case.test, install.variant, install.architectures)]
     lacking = {case.test.name: lack for case in wanted if part and (lack := _lacks(case.test, install))}
     _require_valid([case for case in wanted if case.test.name not in lacking], install)
-    room = _Room(install, logs, ledger, fresh, hardware or detect(), lacking)
+    room = _Room(install, logs, ledger, fresh, hardware or detect(), lacking, sandbox)
     results = []
     for case in wanted:
         result = _judge(case, room)
@@ -71,6 +79,7 @@ class _Room:
     fresh: bool
     hardware: Hardware
     lacking: Mapping[str, str]
+    sandbox: Sandbox | None = None
 
 
 def _lacks(test: Test, install: Install) -> str:
@@ -93,13 +102,17 @@ def _judge(case: Case, room: _Room) -> Result:
     refusal = room.lacking.get(case.test.name) or cannot_run(room.install.architectures, room.hardware)
     if refusal:
         return _result(case, room.install, Verdict("skip", refusal))
+    try:
+        models = kept.sha256(case.test.models)
+    except kept.NoMakerError as error:
+        return _result(case, room.install, Verdict("skip", error.message))
     if room.ledger is None:
-        return _run_one(case, room.install, room.logs)
-    key = result_key(case, room.install, room.hardware)
-    kept = None if room.fresh else room.ledger.get(KIND, key)
-    if kept is not None:
-        return replace(Result(**kept), variant=room.install.variant, remembered=True)
-    result = _run_one(case, room.install, room.logs)
+        return _run_one(case, room)
+    key = result_key(case, room.install, room.hardware, models)
+    known = None if room.fresh else room.ledger.get(KIND, key)
+    if known is not None:
+        return replace(Result(**known), variant=room.install.variant, remembered=True)
+    result = _run_one(case, room)
     if result.result == "pass":
         room.ledger.put(KIND, key, asdict(result), seconds=result.seconds, log=result.log)
     else:
@@ -108,10 +121,15 @@ def _judge(case: Case, room: _Room) -> Result:
     return result
 
 
-def result_key(case: Case, install: Install, hardware: Hardware) -> str:
-    """Return the key of a test's result: what was built, the definition with its scripts, the hardware."""
+def result_key(case: Case, install: Install, hardware: Hardware, models: Mapping[str, str]) -> str:
+    """Return the key of a test's result: what was built, the definition with its scripts, the models, the hardware."""
     definition = case.test.model_dump(mode="json")
-    return digest("test", RECIPE, install.build_key, definition, _scripts(case), hardware.key())
+    return digest("test", RECIPE, install.build_key, definition, _scripts(case), dict(models), hardware.key())
+
+
+def definition_key(case: Case) -> str:
+    """Return what tells one definition of a test, with its scripts, from another."""
+    return digest("definition", case.test.model_dump(mode="json"), _scripts(case))
 
 
 def _scripts(case: Case) -> dict[str, str]:
@@ -136,18 +154,36 @@ def _files(path: Path) -> Iterator[Path]:
         yield path
 
 
-def _run_one(case: Case, install: Install, logs: Path) -> Result:
-    log = logs / f"{case.test.name}.log"
+def _run_one(case: Case, room: _Room) -> Result:
+    log = room.logs / f"{case.test.name}.log"
     with disk_errors():
-        logs.mkdir(parents=True, exist_ok=True)
+        room.logs.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
         scratch = Path(tempfile.mkdtemp(prefix="patchctl-test-"))
+    models = kept.folder() if case.test.models else None
+    sandbox = _sandbox(case, room, scratch)
+    setting = Setting(room.install, case.here, log, scratch, case.test.timeout, models, sandbox)
     start = time.monotonic()
     try:
-        verdict = run_kind(case.test, Setting(install, case.here, log, scratch, case.test.timeout))
+        with metered() if room.install.architectures else contextlib.nullcontext() as spent:
+            verdict = run_kind(case.test, setting)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return _result(case, install, verdict, time.monotonic() - start, str(log))
+    gpu = None if spent is None else {"memory_mib": spent.memory_mib, "joules": spent.joules}
+    return replace(_result(case, room.install, verdict, time.monotonic() - start, str(log)), gpu=gpu)
+
+
+def _sandbox(case: Case, room: _Room, scratch: Path) -> Sandbox | None:
+    """Return the box of one test: it reads the install, its definition, its models and Python, and has its scratch."""
+    if room.sandbox is None:
+        return None
+    seen = [room.install.folder, case.here, *([kept.folder()] if case.test.models else []), *python_paths()]
+    return room.sandbox.also(
+        readable=seen,
+        writable=[scratch],
+        variables={"PYTHONPATH": str(python_paths()[-1].parent)},
+        devices=bool(room.install.architectures),
+    )
 
 
 def _result(case: Case, install: Install, verdict: Verdict, seconds: float = 0.0, log: str = "") -> Result:

@@ -9,19 +9,29 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from patchctl.smoke.child import CannotRunError, Child, Deadline, FailedError, child, with_tail
+from patchctl.smoke.child import CannotRunError, Child, Deadline, FailedError, child, size, with_tail
 from patchctl.smoke.client import HOST, Answer, NoAnswerError, ask
+from patchctl.smoke.door import behind, door
 from patchctl.smoke.match import brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from patchctl.sandbox import Sandbox
     from patchctl.smoke.install import Install
 
 PAUSE = 0.03  # seconds between two looks at a server that is loading
 LOOK = 2.0  # seconds one such look may take
+CRASHED = ("connection", "nobody", "bytes early")  # in what a client says of a server that went away
 NOT_THERE = frozenset({404, 405, 501})
+
+
+def is_taken(port: int) -> bool:
+    """Return whether somebody listens on a port of the loopback interface."""
+    with socket.socket() as probe:
+        probe.settimeout(LOOK)
+        return probe.connect_ex((HOST, port)) == 0
 
 
 def free_port() -> int:
@@ -39,6 +49,14 @@ class Server:
     child: Child
     port: int
     deadline: Deadline
+    words: Sequence[str] = ()
+    log_start: int = 0
+
+    def said(self, limit: int) -> str:
+        """Return what it printed so far, the last ``limit`` bytes of it at most."""
+        with self.child.log.open("rb") as file:
+            file.seek(max(self.log_start, size(self.child.log) - limit))
+            return file.read(limit).decode("utf-8", "replace")
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
         """Return its answer; raises FailedError, with its last log lines, when it gives none."""
@@ -50,7 +68,7 @@ class Server:
     def failed(self, what: str) -> FailedError:
         """Return the failure ``what``, told with how the server ended, if it did, and with its last log lines."""
         # A crash closes the connection a moment before the process is gone.
-        ended = _soon(self.child) if "connection" in what or "nobody" in what else self.child.ended()
+        ended = _soon(self.child) if any(word in what for word in CRASHED) else self.child.ended()
         return FailedError(with_tail(f"{what}; the server {ended}" if ended else what, self.child.log))
 
     def require_identity(self, install: Install) -> None:
@@ -79,14 +97,28 @@ def _build_info(answer: Answer) -> str | None:
 
 @contextlib.contextmanager
 def serving(
-    words: Sequence[str], *, port: int, ready: str, log: Path, env: Mapping[str, str], cwd: Path, deadline: Deadline
+    words: Sequence[str],
+    *,
+    port: int,
+    ready: str,
+    log: Path,
+    env: Mapping[str, str],
+    cwd: Path,
+    deadline: Deadline,
+    sandbox: Sandbox | None = None,
 ) -> Iterator[Server]:
     """Start a server and give it once ``ready`` answers 200; it is stopped on leaving, in whatever way.
 
     Raises FailedError when it ends, or is not ready by the deadline; CannotRunError when there is no such program.
     """
-    with child(words, log=log, env=env, cwd=cwd) as running:
-        server = Server(running, port, deadline)
+    start = size(log)
+    with contextlib.ExitStack() as stack:
+        line, keep = list(words), []
+        if sandbox is not None:
+            inner = stack.enter_context(door(port))
+            line, keep = behind(inner, port, line), [inner.fileno()]
+        running = stack.enter_context(child(line, log=log, env=env, cwd=cwd, sandbox=sandbox, keep=keep))
+        server = Server(running, port, deadline, words, start)
         _wait_until_ready(server, ready)
         yield server
 

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from patchctl.smoke.install import Install, read_install
-from patchctl.smoke.kinds import Setting
+from patchctl.smoke.setting import Setting
 
 if TYPE_CHECKING:
     from pathlib import Path

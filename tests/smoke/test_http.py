@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from patchctl.manifest.model import Test
+from patchctl.smoke import asking
 from patchctl.smoke import child as child_module
-from patchctl.smoke import kinds
 from patchctl.smoke.kinds import run_kind
 from tests.conftest import ROOT
 from tests.smoke.scripted import is_free, make_install, running_below, setting
@@ -37,13 +37,13 @@ def http(*requests: dict[str, Any], **more: Any) -> Test:
 def ports(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Note each port that is handed to a server."""
     handed: list[int] = []
-    free = kinds.free_port
+    free = asking.free_port
 
     def noted() -> int:
         handed.append(free())
         return handed[-1]
 
-    monkeypatch.setattr(kinds, "free_port", noted)
+    monkeypatch.setattr(asking, "free_port", noted)
     return handed
 
 
@@ -213,7 +213,7 @@ def test_an_exception_inside_stops_the_server(
     def interrupted(*_: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(kinds, "_one", interrupted)
+    monkeypatch.setattr(asking, "_one", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_kind(http(), setting(install, tmp_path))
     assert is_free(ports[0])

@@ -10,7 +10,7 @@ from patchctl.errors import Code
 from patchctl.manifest.model import Test
 from patchctl.smoke.hardware import Gpu, Hardware, cannot_run, detect
 from patchctl.smoke.kinds import KINDS, invalid
-from patchctl.smoke.match import difference, unmatched
+from patchctl.smoke.match import difference, nmse, parted, unmatched, value_at
 from patchctl.smoke.placeholders import PlaceholderError, fill, fill_pattern
 from patchctl.smoke.result import Result, Verdict, exit_code, proven, why_unproven
 from patchctl.smoke.runner import expected
@@ -176,3 +176,90 @@ def test_a_known_defect(word: Any, seen: str, attention: bool) -> None:
     test = Test.model_validate({"name": "t", "command": {"run": ["x"]}, "expect": "fail", "reason": "known"})
     verdict, wants = expected(test, Verdict(word, "it"))
     assert (verdict.result, wants) == (seen, attention)
+
+
+@pytest.mark.parametrize(
+    ("definition", "said"),
+    [
+        ({}, "a test has exactly one of: command, http, compare"),
+        ({"command": {"run": ["x"]}, "http": {"server": "s", "requests": [{"path": "/"}]}}, "a test has exactly one"),
+        ({"expect": "fail"}, "expect: fail needs a reason"),
+        ({"expect": "fail", "reason": "#1", "timeout": 9.0}, "is changed by expect and reason only"),
+        ({"expect": "fail", "reason": "#1", "models": ["perm"]}, "is changed by expect and reason only"),
+    ],
+)
+def test_a_test_has_one_kind_or_says_what_is_expected_of_a_general_one(definition: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Test.model_validate({"name": "t", **definition})
+    assert Test.model_validate({"name": "t", "expect": "fail", "reason": "#1"}).general
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"same": []}, "a comparison has exactly one of: same, nmse"),
+        ({"nmse": 0.1}, "a comparison has exactly one of: same, nmse"),
+        ({"runs": [{"name": "a"}, {"name": "a"}]}, "two runs have the same name"),
+        ({"runs": [{"name": "a"}]}, "at least 2"),
+        ({"runs": [{"name": "a"}, {"name": "b", "nmse": 0.1}]}, "a run can only replace what the comparison has"),
+        ({"nmse": 0.1, "same": [], "runs": [{"name": "a"}, {"name": "b", "same": ["x"]}]}, "a run can only replace"),
+        ({"same": ["a b"]}, "pattern"),
+    ],
+)
+def test_a_comparison_that_compares_nothing_is_refused(changes: Any, said: str) -> None:
+    whole = {"server": "s", "requests": [{"path": "/"}], "runs": [{"name": "a"}, {"name": "b"}], "same": ["content"]}
+    assert Test.model_validate({"name": "t", "compare": whole}).compare
+    with pytest.raises(ValueError, match=said):
+        Test.model_validate({"name": "t", "compare": {**whole, **changes}})
+
+
+def test_models_and_log_patterns_are_judged_before_anything_runs() -> None:
+    http = {
+        "server": "{server}",
+        "args": ["{models}"],
+        "requests": [{"path": "/{port}"}],
+        "log": ["("],
+        "no_log": ["["],
+    }
+    test = Test.model_validate({"name": "t", "http": http, "models": ["perm-mtp-bare", "prem"]})
+    found = [(loc[-2:], problem) for loc, problem in invalid(test, {"server": "s"})]
+    assert found[0] == (("models", 1), 'there is no test model "prem"; did you mean "perm"?')
+    assert [loc for loc, _ in found[1:]] == [("log", 0), ("no_log", 0)]
+    alone = Test.model_validate({"name": "t", "http": http})
+    assert "{models} has no meaning here" in [problem for _, problem in invalid(alone, {"server": "s"})]
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [("a.b.1", 2), ("a.b", [1, 2]), ("a.c", "a.c"), ("a.b.2", "a.b.2"), ("a.b.1.x", "a.b.1.x"), ("a.b.x", "a.b.x")],
+)
+def test_a_place_is_found_or_its_first_missing_step_named(place: str, found: Any) -> None:
+    value = {"a": {"b": [1, 2]}}
+    if isinstance(found, str):
+        with pytest.raises(LookupError, match=f"^{found}$"):
+            value_at(value, place)
+    else:
+        assert value_at(value, place) == found
+
+
+def test_where_texts_part_is_counted_from_1() -> None:
+    assert parted("abc", "abd") == "; they part at character 3"
+    assert parted(["x", "abc"], ["x", "ab"]) == "; they part at character 3"
+    assert parted(["x"], ["x"]) == parted([1], [2]) == parted("a", "a") == ""
+
+
+@QUICK
+@given(
+    st.lists(st.floats(-50, 50, width=16), min_size=2, max_size=9, unique=True),
+    st.floats(-9, 9, width=16),
+    st.floats(0, 4, width=16),
+)
+def test_nmse_is_no_matter_of_a_shift_and_grows_with_the_square(values: list[float], shift: float, part: float) -> None:
+    assert nmse(values, [value + shift for value in values]) == pytest.approx(0, abs=1e-6)
+    middle = sum(values) / len(values)
+    scaled = [middle + (value - middle) * (1 + part) for value in values]
+    assert nmse(values, scaled) == pytest.approx(part**2, rel=1e-6, abs=1e-9)
+
+
+def test_nmse_of_a_constant_is_infinite() -> None:
+    assert nmse([1, 1], [1, 2]) == float("inf")

@@ -9,8 +9,9 @@ from patchctl.errors import Code, InvalidError, PatchctlError
 from patchctl.ledger import Ledger
 from patchctl.manifest.model import Test
 from patchctl.manifest.workspace import Workspace
-from patchctl.smoke.hardware import Hardware
+from patchctl.smoke.hardware import Gpu, Hardware
 from patchctl.smoke.install import Install, read_install
+from patchctl.smoke.models import kept
 from patchctl.smoke.plan import Case, general_names, general_test, load_probe, stack_cases
 from patchctl.smoke.runner import run_tests
 from tests.smoke.scripted import make_install
@@ -99,8 +100,8 @@ def test_a_pass_that_became_a_failure_is_forgotten(install: Install, tmp_path: P
     assert words == ["pass", "fail", "fail"]
 
 
-def test_another_binary_definition_script_or_machine_is_another_test(
-    install: Install, tmp_path: Path, ledger: Ledger
+def test_another_binary_definition_script_model_or_machine_is_another_test(
+    install: Install, tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "probe.sh"
     script.write_text("true")
@@ -114,6 +115,9 @@ def test_another_binary_definition_script_or_machine_is_another_test(
     assert not remembered(on=replace(install, build_key="another"))
     assert not remembered(machine=replace(MACHINE, processor="another"))
     assert not remembered(test=named.model_copy(update={"timeout": 9.0}))
+    with monkeypatch.context() as other:
+        other.setattr(kept, "sha256", lambda _: {"perm": "other bytes"})
+        assert not remembered()
     script.write_text("true # changed")
     assert not remembered()
     assert remembered()
@@ -132,6 +136,16 @@ def test_without_the_gpu_it_is_built_for_nothing_runs_and_nothing_passes(install
     (result,) = run_tests([counting(tmp_path)], built, logs=tmp_path, hardware=MACHINE)
     assert (result.result, result.detail) == ("skip", "built for sm_120a; this machine has no GPU")
     assert runs(tmp_path) == 0
+
+
+def test_a_test_of_the_gpu_is_for_variants_with_code_for_one(install: Install, tmp_path: Path) -> None:
+    cases = [shell(tmp_path, "true", "a"), shell(tmp_path, "true", "b", gpu=True)]
+    assert [it.test for it in run_tests(cases, install, logs=tmp_path, hardware=MACHINE)] == ["a"]
+    built = replace(install, architectures=("sm_90",))
+    skipped = run_tests(cases, built, logs=tmp_path, hardware=MACHINE)
+    assert [(it.test, it.result) for it in skipped] == [("a", "skip"), ("b", "skip")]
+    has_one = replace(MACHINE, gpus=(Gpu("H200", "9.0"),))
+    assert [it.result for it in run_tests(cases, built, logs=tmp_path, hardware=has_one)] == ["pass", "pass"]
 
 
 def test_a_bad_placeholder_stops_before_anything_runs(install: Install, tmp_path: Path) -> None:

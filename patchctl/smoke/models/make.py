@@ -1,7 +1,5 @@
 """The test models, by name: perm, half, rand, fp, in dense and MoE form, with their MTP sidecars.
 
-    python -m patchctl.smoke.models.make FOLDER [NAME ...]
-
 The same bytes on every run and machine. What each shows when a draft, a rollback or a KV cache goes wrong was found by
 planting the mistakes: an acceptance counted wrong shows in ``perm``, a rollback in ``rand`` only, a shifted KV cache in
 ``fp`` only.
@@ -9,8 +7,10 @@ planting the mistakes: an acceptance counted wrong shows in ``perm``, a rollback
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass, replace
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,12 @@ import gguf
 import numpy as np
 
 from patchctl.smoke.models.blocks import Gains, Tensors, mtp, trunk
-from patchctl.smoke.models.numbers import Floats, ones, uniform, zeros
+from patchctl.smoke.models.numbers import Bytes, Floats, nvfp4, ones, uniform, zeros
 from patchctl.smoke.models.shape import Shape
 from patchctl.smoke.models.vocab import Vocab
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
 SIDECARS = {
     "bare": (),
@@ -42,21 +42,36 @@ class Model:
     shape: Shape
     tensors: Tensors
     name: str = "tiny"
+    nvfp4: dict[str, Bytes] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write the model as a GGUF; the file is there whole or not at all."""
-        part = path.with_name(f".{path.name}.part")
-        out = gguf.GGUFWriter(part, self.shape.arch)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        part = Path(name)
+        try:
+            self._write(part)
+            part.chmod(0o644)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _write(self, part: Path) -> None:
+        with contextlib.closing(gguf.GGUFWriter(part, self.shape.arch)) as out:
+            self._fill(out)
+
+    def _fill(self, out: gguf.GGUFWriter) -> None:
         out.add_name(self.name)
         self.shape.write(out)
         Vocab(self.shape.n_vocab).write(out)
         for name in sorted(self.tensors):
-            out.add_tensor(name, self.tensors[name])
+            if name in self.nvfp4:
+                out.add_tensor(name, self.nvfp4[name], raw_dtype=gguf.GGMLQuantizationType.NVFP4)
+            else:
+                out.add_tensor(name, self.tensors[name])
         out.write_header_to_file()
         out.write_kv_data_to_file()
         out.write_tensors_to_file()
-        out.close()
-        part.replace(path)
 
 
 def successor(vocab: Vocab) -> list[int]:
@@ -118,11 +133,17 @@ def rand(shape: Shape = TINY, *, tied: bool = False, seed: int = 7) -> Model:
     return Model(shape, tensors if tied else tensors | {"output.weight": head})
 
 
+def in_nvfp4(model: Model, seed: int = 7) -> Model:
+    """The same with feed-forward weights in NVFP4, which are random too."""
+    names = [name for name in model.tensors if ".ffn_" in name]
+    return replace(model, nvfp4={name: nvfp4(seed, name, *model.tensors[name].shape) for name in names})
+
+
 def sidecar(model: Model, shared: Collection[str]) -> Model:
     """The MTP block alone, with the named ones of the tensors it shares with its target."""
     keep = f"blk.{model.shape.n_main}."
     tensors = {n: t for n, t in model.tensors.items() if n.startswith(keep) or n in shared}
-    return Model(model.shape, tensors, f"{model.name} mtp")
+    return Model(model.shape, tensors, f"{model.name} mtp", model.nvfp4)
 
 
 def without_mtp(model: Model) -> Model:
@@ -141,11 +162,14 @@ MODELS: dict[str, Callable[[], Model]] = {
     "rand-moe": lambda: rand(MOE),
     "rand-narrow": lambda: rand(Shape(n_embd=128)),
     "rand-other-vocab": lambda: rand(Shape(n_vocab=240)),
+    "rand-h128": lambda: rand(Shape(head_dim=128)),
+    "rand-h256": lambda: rand(Shape(head_dim=256)),
+    "rand-nvfp4": lambda: in_nvfp4(rand()),
     "large": lambda: rand(LARGE),
 }
 
 
-def write(folder: Path, names: list[str]) -> None:
+def write(folder: Path, names: Iterable[str]) -> None:
     """Each model as NAME.gguf with its sidecars NAME-mtp-KIND.gguf."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
@@ -153,7 +177,3 @@ def write(folder: Path, names: list[str]) -> None:
         model.save(folder / f"{name}.gguf")
         for kind, shared in SIDECARS.items():
             sidecar(model, shared).save(folder / f"{name}-mtp-{kind}.gguf")
-
-
-if __name__ == "__main__":
-    write(Path(sys.argv[1]), sys.argv[2:] or [n for n in MODELS if n != "large"])

@@ -1,0 +1,81 @@
+"""Patched beside unpatched: what a probe says of a patch, and how a test ends with and without the patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from patchctl.errors import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from patchctl.smoke.result import Result, Word
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A probe on the unpatched base, and with its patch and what that requires; None where it could not be built."""
+
+    patch: str
+    variant: str
+    unpatched: Result | None
+    patched: Result | None
+    problem: str = ""
+
+    @property
+    def verdict(self) -> Word:
+        """Return ``pass`` when it fails without the patch and passes with it; skip and error as they come."""
+        words = [result.result if result else "error" for result in (self.unpatched, self.patched)]
+        for word in ("error", "skip"):
+            if word in words:
+                return word
+        return "pass" if words == ["fail", "pass"] else "fail"
+
+    @property
+    def needless(self) -> bool:
+        """Return whether it passes with the patch and without: the base has what it is for, or the probe is blunt."""
+        return all(result is not None and result.result == "pass" for result in (self.unpatched, self.patched))
+
+    @property
+    def says(self) -> str:
+        """Return in a line what this means."""
+        if self.problem:
+            return self.problem
+        bad = next((it for it in (self.patched, self.unpatched) if it is None or it.result in {"error", "skip"}), None)
+        if bad is not None:
+            return bad.detail.split("\n")[0]
+        if self.needless:
+            return "passes without the patch: the base has what the patch is for, or the probe does not look at it"
+        if self.patched is not None and self.patched.result == "fail":
+            return self.patched.detail.split("\n")[0]
+        return "fails without the patch, passes with it"
+
+    def claim(self) -> dict[str, str]:
+        """Return what the release's evidence says of it."""
+        return {"patch": self.patch, "variant": self.variant, **self._words()}
+
+    def as_object(self) -> dict[str, Any]:
+        """Return what ``smoke --probe --json`` says of it."""
+        sides = {"unpatched": self.unpatched, "patched": self.patched}
+        return {
+            "id": self.patch,
+            "variant": self.variant,
+            **self._words(),
+            "result": self.verdict,
+            "detail": self.says,
+            "seen": {name: result.detail if result else self.problem for name, result in sides.items()},
+            "logs": {name: result.log if result else "" for name, result in sides.items()},
+        }
+
+    def _words(self) -> dict[str, str]:
+        sides = {"unpatched": self.unpatched, "patched": self.patched}
+        return {name: result.result if result else "error" for name, result in sides.items()}
+
+
+def exit_code(probed: Iterable[Probed]) -> Code:
+    """Return 6 when a probe fails with its patch or cannot run, 10 when one only passes without its patch, too."""
+    bad = [one for one in probed if one.verdict in {"fail", "error"}]
+    if any(not one.needless for one in bad):
+        return Code.TEST
+    return Code.ATTENTION if bad else Code.OK
