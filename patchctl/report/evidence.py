@@ -7,14 +7,20 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from patchctl.files import write_atomic
+from patchctl.smoke.plan import is_for
 from patchctl.smoke.result import proven, why_unproven
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from patchctl.series.source import Source
+    from patchctl.smoke.plan import Case
     from patchctl.smoke.result import Result
+
+LISTED = 3  # names in one line
+# What is seen beside a variant's tests, and by what a later sighting takes the place of an earlier one.
+SIGHTINGS = {"probes": ("patch", "variant"), "limits": ("variant", "limit")}
 
 
 def evidence_path(stack: Path) -> Path:
@@ -76,14 +82,60 @@ def bring(stack: Path, source: Source, variant: str, info: dict[str, Any], entry
     return _write(stack, source, {**old, variant: _dated({**claim, "elsewhere": elsewhere}, old.get(variant))})
 
 
+def record_sightings(
+    stack: Path, source: Source, kind: str, rows: Iterable[Mapping[str, Any]], *, hardware: Mapping[str, Any]
+) -> bool:
+    """Write what was seen of ``source`` beside its tests, one of SIGHTINGS; return whether the file changed.
+
+    ``probes``: how a patch's probe ended on the base (``unpatched``) and with the patch (``patched``). ``limits``: what
+    a bench against the base showed. A row that says the same as the one it replaces keeps its date.
+    """
+    names = SIGHTINGS[kind]
+    sightings = _sightings_of(stack, source)
+    known = {tuple(row[name] for name in names): row for row in sightings.get(kind, [])}
+    for row in rows:
+        at = tuple(row[name] for name in names)
+        known[at] = _dated_row({**row, "hardware": _plain(hardware)}, known.get(at))
+    sightings[kind] = [known[at] for at in sorted(known)]
+    return _write(stack, source, _claims_of(stack, source), sightings)
+
+
+def _dated_row(row: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
+    same = {"date": None, "hardware": None}
+    return old if old is not None and {**old, **same} == {**row, **same} else {**row, "date": _now()}
+
+
+def _sightings_of(stack: Path, source: Source) -> dict[str, Any]:
+    """Return what was seen of the very tree of ``source``, by kind."""
+    old = read_evidence(stack)
+    return {kind: old[kind] for kind in SIGHTINGS if kind in old} if _is_of(old, source) else {}
+
+
+def _is_of(evidence: Mapping[str, Any], source: Source) -> bool:
+    return bool(evidence.get("result") == {"commit": source.commit, "tree": source.tree})
+
+
+def held_against(claim: Mapping[str, Any], variant: str, cases: Iterable[Case]) -> dict[str, Any]:
+    """Return a claim as it stands with the tests that the stack has now: what was proven without them is not."""
+    wanted = {case.test.name for case in cases if is_for(case.test, variant, claim["architectures"])}
+    places = [claim["tests"], *(it["tests"] for it in claim.get("elsewhere", []))]
+    untried = min((wanted - {it["test"] for it in tests} for tests in places if tests), key=len, default=wanted)
+    if not claim["proven"] or not untried:
+        return dict(claim)
+    count, names = len(untried), sorted(untried)
+    listed = ", ".join([*names[:LISTED], *(["…"] if count > LISTED else [])])
+    why = f"{count} test{'' if count == 1 else 's'} of the stack never ran on it: {listed}"
+    return {**claim, "proven": False, "why": why}
+
+
 def _claims_of(stack: Path, source: Source) -> dict[str, Any]:
     """Return what is claimed of each variant of the very tree of ``source``."""
     old = read_evidence(stack)
     claims: dict[str, Any] = old.get("variants", {})
-    return claims if old.get("result") == {"commit": source.commit, "tree": source.tree} else {}
+    return claims if _is_of(old, source) else {}
 
 
-def _write(stack: Path, source: Source, variants: dict[str, Any]) -> bool:
+def _write(stack: Path, source: Source, variants: dict[str, Any], sightings: Mapping[str, Any] | None = None) -> bool:
     new = {
         "schema_version": 1,
         "release": source.release,
@@ -92,6 +144,7 @@ def _write(stack: Path, source: Source, variants: dict[str, Any]) -> bool:
         "result": {"commit": source.commit, "tree": source.tree},
         "patches": [vars(patch) for patch in source.patches],
         "variants": dict(sorted(variants.items())),
+        **(_sightings_of(stack, source) if sightings is None else sightings),
     }
     if new == read_evidence(stack):
         return False
@@ -124,7 +177,11 @@ def _dated(claim: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
     same = {"date": None, "hardware": None}
     if old is not None and {**old, **same} == {**claim, **same}:
         return old
-    return {**claim, "date": dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return {**claim, "date": _now()}
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _verdict(claim: dict[str, Any]) -> dict[str, Any]:

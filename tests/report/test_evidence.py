@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from patchctl.report.evidence import evidence_path, read_evidence, record
+from patchctl.manifest.model import Test
+from patchctl.report.evidence import evidence_path, held_against, read_evidence, record, record_sightings
 from patchctl.series.source import AppliedPatch, Source
+from patchctl.smoke.plan import Case
 from patchctl.smoke.result import Result, Word
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BASE, TREE = "b" * 40, "7" * 40
 INFO: dict[str, Any] = {
@@ -86,6 +86,53 @@ def test_variants_that_are_gone_and_builds_that_failed_lose_their_claims(tmp_pat
     assert list(read_evidence(stack)["variants"]) == ["cpu", "sm_89"]
     assert record(stack, source(), {}, [], known=["cpu", "sm_89"], failed=["cpu"])
     assert list(read_evidence(stack)["variants"]) == ["sm_89"]
+
+
+def case(name: str, **more: Any) -> Case:
+    return Case(Test.model_validate({"name": name, "command": {"run": ["true"]}, **more}), Path())
+
+
+def test_what_was_proven_before_the_stack_got_another_test_is_not_proven(tmp_path: Path) -> None:
+    stack = tmp_path / "s.yaml"
+    record(stack, source(), {"cpu": INFO}, [result()])
+    claim = read_evidence(stack)["variants"]["cpu"]
+    others = [case("elsewhere", variants=["sm_89"]), case("on-gpu", gpu=True)]
+    assert held_against(claim, "cpu", [case("boots"), *others]) == claim
+    said = held_against(claim, "cpu", [case("boots"), case("new"), case("more")])
+    assert (said["proven"], said["why"]) == (False, "2 tests of the stack never ran on it: more, new")
+    assert held_against({**claim, "architectures": ["sm_89"]}, "cpu", [case("boots"), *others])["proven"] is False
+    everything = [{"test": name, "result": "pass"} for name in ("boots", "new")]
+    brought = {**claim, "elsewhere": [{"tests": everything}]}
+    assert held_against(brought, "cpu", [case("boots"), case("new")])["proven"] is True
+
+
+PROBE = {"patch": "one", "variant": "cpu", "unpatched": "fail", "patched": "pass", "definition": "d"}
+
+
+def test_sightings_stand_beside_the_claims_of_their_tree_and_go_with_another(tmp_path: Path) -> None:
+    stack = tmp_path / "s.yaml"
+    assert record_sightings(stack, source(), "probes", [PROBE], hardware={"machine": "m"})
+    assert record(stack, source(), {"cpu": INFO}, [result()])
+    limit = {"variant": "cpu", "limit": "decode: at least 1", "result": "pass", "detail": "1.1"}
+    assert record_sightings(stack, source(), "limits", [limit], hardware={})
+    said = read_evidence(stack)
+    assert [{**row, "date": ""} for row in said["probes"]] == [{**PROBE, "hardware": {"machine": "m"}, "date": ""}]
+    assert (said["limits"][0]["result"], said["variants"]["cpu"]["proven"]) == ("pass", True)
+    record(stack, source("8" * 40), {"cpu": INFO}, [result()])
+    assert not {"probes", "limits"} & set(read_evidence(stack))
+
+
+def test_a_sighting_takes_the_place_of_the_one_before_and_keeps_its_date_when_it_says_the_same(tmp_path: Path) -> None:
+    stack = tmp_path / "s.yaml"
+    others = [{**PROBE, "variant": name} for name in ("debug", "sm_89")]
+    record_sightings(stack, source(), "probes", [PROBE, *others], hardware={})
+    evidence_path(stack).write_text(evidence_path(stack).read_text().replace('"date": "2', '"date": "1'))
+    assert not record_sightings(stack, source(), "probes", [PROBE], hardware={"machine": "another"})
+    assert record_sightings(stack, source(), "probes", [{**PROBE, "unpatched": "pass"}], hardware={})
+    rows = read_evidence(stack)["probes"]
+    assert [(it["variant"], it["unpatched"], it["date"][0]) for it in rows] == [
+        ("cpu", "pass", "2"), ("debug", "fail", "1"), ("sm_89", "fail", "1"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{half", "\xff"])

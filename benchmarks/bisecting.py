@@ -1,0 +1,270 @@
+"""How many tests and seconds ``patchctl bisect`` takes, beside ``git bisect run`` on the same upstream, and how right.
+
+    python benchmarks/bisecting.py                     side by side: counts and wall time, cold and with a warm ledger
+    python benchmarks/bisecting.py --runs 100          random runs of each kind with real builds: right, tests, builds
+    python benchmarks/bisecting.py --noise 30          end-to-end runs with a flaky test and with a measured slowdown
+    python benchmarks/bisecting.py --simulate 2000     calibration of the pure core: right, lower bound, mean repeats
+
+Upstreams are made for each run: hundreds of commits of a small C project, a stack of 8 to 16 patches, a culprit planted
+in the sources. git's side checks out, configures, compiles and tests in one folder with the same settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common import ROOT, run, table
+
+sys.path.insert(0, str(ROOT))
+
+from tests.bisect.world import World, make_world
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+KINDS = ("upstream", "patch", "pair", "removal", "patch x upstream", "broken range")
+
+
+def script(path: Path, text: str) -> Path:
+    """Write an executable shell script."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def bisect(world: World, cache: Path, *words: object) -> tuple[dict[str, Any], float, int]:
+    """Run ``patchctl bisect --json``; return its answer, wall seconds, exit code."""
+    env = {**os.environ, "PATCHCTL_CACHE": str(cache), "PATCHCTL_MIRROR": world.mirror, "PYTHONPATH": str(ROOT)}
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "patchctl", "bisect", "--json", "-q", *map(str, words)]
+    done = subprocess.run(command, cwd=world.workspace, env=env, capture_output=True, text=True, check=False)
+    taken = time.perf_counter() - start
+    if done.returncode not in {0, 10}:
+        sys.exit(done.stderr)
+    return json.loads(done.stdout), taken, done.returncode
+
+
+# --- beside git -------------------------------------------------------------------------------------------------------
+
+
+def git_bisect(world: World, folder: Path) -> tuple[str, int, float]:
+    """Run ``git bisect run`` from the first commit to the last; return the culprit, the tests run, wall seconds."""
+    tree, count = folder / "tree", folder / "count"
+    settings = "-DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS_RELEASE=-O0 -DCMAKE_C_COMPILER_LAUNCHER=ccache"
+    steps = (
+        f"echo 1 >> {count}",
+        f"cmake -G Ninja -S . -B {folder}/build {settings} > /dev/null 2>&1 || exit 125",
+        f"ninja -C {folder}/build engine > /dev/null 2>&1 || exit 125",
+        f"{folder}/build/engine | grep -q upstream=0",
+    )
+    check = script(folder / "git-check.sh", "\n".join(steps))
+    start = time.perf_counter()
+    run("git", "clone", "-q", world.upstream, tree, cwd=folder)
+    run("git", "checkout", "-q", world.commits[-1], cwd=tree)
+    run("git", "bisect", "start", world.commits[-1], world.commits[0], cwd=tree)
+    said = run("git", "bisect", "run", check, cwd=tree).decode()
+    taken = time.perf_counter() - start
+    named = next(line.split()[0] for line in said.splitlines() if line.endswith("is the first bad commit"))
+    return named, len(count.read_text().splitlines()), taken
+
+
+def side_by_side(times: int) -> None:
+    """Print counts and seconds of both, on the same upstreams."""
+    rows: list[list[object]] = [
+        ["commits", "git tests", "tests", "points", "git s", "cold s", "warm s", "cold/git", "warm/git"]
+    ]
+    for at in range(times):
+        chance = random.Random(at)
+        commits = chance.randint(150, 500)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            os.environ["CCACHE_DIR"] = str(folder / "ccache-git")
+            world = make_world(folder, commits=commits, patches=0, culprit="0", step=chance.randint(2, commits))
+            world.stack("good", 1, ())
+            world.stack("bad", commits, ())
+            check = script(folder / "check.sh", "engine | grep -q upstream=0")
+            named, tests, git_seconds = git_bisect(world, folder)
+            os.environ["CCACHE_DIR"] = str(folder / "ccache-patchctl")
+            words = ("--good", "good", "--bad", "bad", "--", check)
+            cold, cold_seconds, _ = bisect(world, folder / "cache", *words)
+            _, warm_seconds, _ = bisect(world, folder / "cache", *words)
+            assert cold["culprit"]["ids"] == [named]
+            assert cold["tests"] <= tests + 4, (cold["tests"], tests)
+            ratios = [cold_seconds / git_seconds, warm_seconds / git_seconds]
+            counts = [commits, tests, cold["tests"], len(cold["points"])]
+            rows.append([*counts, git_seconds, cold_seconds, warm_seconds, *ratios])
+    table("one axis, beside git bisect run", rows)
+
+
+# --- right, and at what cost ------------------------------------------------------------------------------------------
+
+
+class Planted:
+    """One random upstream with one culprit: the world, the words that ask, and what the answer must be."""
+
+    def __init__(self, kind: str, seed: int, folder: Path) -> None:
+        chance = random.Random(f"{kind} {seed}")
+        self.commits, count = chance.randint(120, 300), chance.randint(8, 16)
+        names = [f"p{number:02}" for number in range(count)]
+        chosen = sorted(chance.sample(names, 2 if kind == "pair" else 1))
+        step = chance.randint(2, self.commits)
+        broken = range(0)
+        if kind == "broken range":
+            first = chance.randint(2, self.commits - 20)
+            broken = range(first, first + chance.randint(1, 15))
+        flags = {"upstream": "upstream", "broken range": "upstream", "removal": f"!{chosen[0]}",
+                 "patch x upstream": f"upstream && {chosen[0]}"}  # fmt: skip
+        culprit = flags.get(kind, " && ".join(chosen))
+        self.world = make_world(folder, commits=self.commits, patches=count, culprit=culprit, step=step, broken=broken)
+        self.patches = count
+        good, bad = list(names), list(names)
+        if kind in {"patch", "pair"}:
+            good = []
+        if kind == "removal":
+            bad.remove(chosen[0])
+        self.world.stack("good", 1, good)
+        self.world.stack("bad", self.commits, bad)
+        self.kind, self.step, self.broken = kind, step, broken
+        blamed = [] if kind in {"upstream", "broken range"} else chosen
+        self.ids = [*blamed, *([self.world.base(step)] if "upstream" in culprit else [])]
+
+    def right(self, found: dict[str, Any]) -> bool:
+        """Return whether an answer names the culprit, or a range of which all but the last is broken and it is one."""
+        if found["culprit"] is None:
+            return False
+        ids = found["culprit"]["ids"]
+        if found["culprit"]["kind"] == "range":
+            builds = [self.world.commits.index(oid) + 1 for oid in ids]
+            return self.step in builds and set(builds[:-1]) <= set(self.broken)
+        return bool(ids == self.ids)
+
+    @property
+    def permitted(self) -> float:
+        """Return how many points it may ask, skips not counted."""
+        commits, patches = math.ceil(math.log2(self.commits - 1)), math.ceil(math.log2(self.patches))
+        changed = {"patch": patches, "removal": 0, "upstream": commits, "broken range": commits, "pair": math.inf}
+        return changed.get(self.kind, commits + patches) + 4
+
+
+def random_runs(runs: int, kinds: Sequence[str]) -> None:
+    """Print for each kind how many runs were right, and what they cost."""
+    rows: list[list[object]] = [["kind", "right", "of", "points mean", "max", "over", "builds mean", "seconds mean"]]
+    for kind in kinds:
+        right, over, points, builds, taken = 0, 0, [], [], []
+        for seed in range(runs):
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                planted = Planted(kind, seed, folder)
+                found, seconds, _ = bisect(
+                    planted.world, folder / "cache", "--good", "good", "--bad", "bad", "--", "engine"
+                )
+                skips = sum(point["verdict"] == "skip" for point in found["points"])
+                right += planted.right(found)
+                over += len(found["points"]) - skips > planted.permitted
+                points.append(len(found["points"]) - skips)
+                builds.append(found["builds"])
+                taken.append(seconds)
+        means = [statistics.mean(builds), statistics.mean(taken)]
+        rows.append([kind, right, runs, statistics.mean(points), max(points), over, *means])
+        table(f"{kind}: real builds", [rows[0], rows[-1]])
+    table("random runs with real builds", rows)
+
+
+# --- noise ------------------------------------------------------------------------------------------------------------
+
+FLAKY = "engine | grep -q upstream=0 && exit 0\n[ $(od -An -N2 -tu2 /dev/urandom) -lt 19660 ] && exit 1\nexit 0"
+SLOW = """\
+n=300000; engine | grep -q upstream=1 && n=330000
+python3 - $n <<'END'
+import resource, sys
+total = 0
+for i in range(int(sys.argv[1])):
+    total += i * i
+used = resource.getrusage(resource.RUSAGE_SELF)
+print('{"seconds": %f}' % (used.ru_utime + used.ru_stime))
+END"""
+
+
+def noisy_runs(runs: int) -> None:
+    """Print how many end-to-end runs under noise were right, and how many tests they took."""
+    rows: list[list[object]] = [["noise", "right", "answered", "of", "tests mean", "seconds mean"]]
+    settings = {"fails 30 % where bad": (FLAKY, ("--confidence", "0.95")),
+                "10 % slower, measured": (SLOW, ("--bench", "seconds", "--threshold", "+3%"))}  # fmt: skip
+    for label, (text, more) in settings.items():
+        right, answered, tests, taken = 0, 0, [], []
+        for seed in range(runs):
+            chance = random.Random(seed)
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                commits = chance.randint(30, 60)
+                step = chance.randint(2, commits)
+                world = make_world(folder, commits=commits, patches=0, culprit="0", step=step)
+                world.stack("good", 1, ())
+                world.stack("bad", commits, ())
+                check = script(folder / "check.sh", text)
+                words = ("--good", "good", "--bad", "bad", *more, "--", check)
+                found, seconds, _ = bisect(world, folder / "cache", *words)
+                answered += found["culprit"] is not None
+                right += bool(found["culprit"] and found["culprit"]["ids"] == [world.base(step)])
+                tests.append(found["tests"])
+                taken.append(seconds)
+        rows.append([label, right, answered, runs, statistics.mean(tests), statistics.mean(taken)])
+    table("end to end under noise, stated 95 %", rows)
+
+
+def simulations(count: int) -> None:
+    """Print the calibration of the pure core."""
+    from tests.bisect.test_noise import SETTINGS, lower_bound, simulate
+
+    rows: list[list[object]] = [
+        ["noise", "steps", "right", "answered", "of", "share", "lower bound 95 %", "looks mean"]
+    ]
+    every: list[bool] = []
+    for steps in (8, 64):
+        for label, setting in SETTINGS.items():
+            ended = [simulate(setting, seed, steps=steps) for seed in range(count // len(SETTINGS) // 2)]
+            answered = [bool(one.right) for one in ended if one.right is not None]
+            every += answered
+            looks = statistics.mean(one.looks for one in ended)
+            bound = lower_bound(sum(answered), len(answered))
+            shares = [sum(answered) / len(answered), bound, looks]
+            rows.append([label, steps, sum(answered), len(answered), len(ended), *shares])
+    total = [sum(every), len(every), "", sum(every) / len(every), lower_bound(sum(every), len(every)), ""]
+    table("stated 95 %, simulated", [*rows, ["all", "", *total]])
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--runs", type=int)
+    parser.add_argument("--kind", action="append", choices=KINDS)
+    parser.add_argument("--noise", type=int)
+    parser.add_argument("--simulate", type=int)
+    words = parser.parse_args()
+    if shutil.which("ccache") is None:
+        sys.exit("ccache is needed: both sides use it")
+    if words.runs:
+        random_runs(words.runs, words.kind or KINDS)
+    if words.noise:
+        noisy_runs(words.noise)
+    if words.simulate:
+        simulations(words.simulate)
+    if not (words.runs or words.noise or words.simulate):
+        side_by_side(words.times)
+
+
+if __name__ == "__main__":
+    main()

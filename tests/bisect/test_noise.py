@@ -1,0 +1,290 @@
+"""Tests that do not always say the same: the mathematics, and whether a stated 95 % is right 95 times in 100."""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from patchctl.bisect.evidence import EndsError, Look, Noisy
+from patchctl.bisect.line import Range
+from patchctl.bisect.noise import Flaky, Measured, Tally, incomplete_beta, information, posterior, student
+from patchctl.bisect.search import Found
+from patchctl.bisect.space import NONE, Space, State, Verdict
+from tests.bisect.oracle import NAMES, Case, following
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from patchctl.bisect.noise import Model
+
+    Draw = Callable[[random.Random, bool], float]
+
+# --- the mathematics --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "free", "expected"),
+    [(0.0, 5, 0.5), (2.015, 5, 0.95), (-2.015, 5, 0.05), (1.812, 10, 0.95), (6.314, 1, 0.95), (3.169, 10, 0.995)],
+)
+def test_students_distribution_is_that_of_the_tables(value: float, free: float, expected: float) -> None:
+    assert student(value, free) == pytest.approx(expected, abs=2e-4)
+
+
+@given(st.floats(0.01, 0.99), st.integers(1, 40), st.integers(1, 40))
+def test_the_incomplete_beta_function_is_the_binomial_tail(x: float, a: int, b: int) -> None:
+    n = a + b - 1
+    tail = sum(math.comb(n, k) * x**k * (1 - x) ** (n - k) for k in range(a, n + 1))
+    assert incomplete_beta(x, a, b) == pytest.approx(tail, abs=1e-9)
+
+
+def test_that_one_source_fails_more_often_is_what_drawing_says() -> None:
+    chance = random.Random(1)
+    for bads, goods in [((1, 4), (3, 6)), ((0, 3), (2, 2)), ((5, 1), (0, 7))]:
+        one, other = (Tally.of([1.0] * hits + [0.0] * misses) for hits, misses in (bads, goods))
+        drawn = [
+            chance.betavariate(1 + bads[0], 1 + bads[1]) < chance.betavariate(1 + goods[0], 1 + goods[1])
+            for _ in range(20_000)
+        ]
+        assert Flaky().differ(one, other) == pytest.approx(statistics.mean(drawn), abs=0.015)
+
+
+@given(st.lists(st.lists(st.booleans(), max_size=6), min_size=2, max_size=12), st.integers(1, 5))
+def test_probabilities_of_steps_add_up_and_looks_only_tell_where_they_can(looks: list[list[bool]], last: int) -> None:
+    tallies = [Tally.of(map(float, some)) for some in looks]
+    for model in (Flaky(), Measured(1)):
+        steps = posterior(model, tallies, Tally.of([0.0]), Tally.of([1.0]), last=last)
+        assert sum(step.share for step in steps) == pytest.approx(1.0)
+        assert len(steps) == len(looks) - 1
+        assert min(information(model, steps, 0.1)) >= -1e-9
+
+
+def test_no_look_leaves_every_step_alike() -> None:
+    steps = posterior(Flaky(), [Tally()] * 9, Tally.of([0, 0]), Tally.of([1, 1]))
+    assert {round(step.share, 9) for step in steps} == {0.125}
+
+
+def test_a_look_in_the_middle_tells_most_when_nothing_is_known() -> None:
+    steps = posterior(Flaky(), [Tally()] * 9, Tally.of([0] * 9), Tally.of([1] * 9))
+    told = information(Flaky(), steps, 0.0)
+    assert max(range(9), key=told.__getitem__) == 4
+
+
+@given(st.integers(0, 8), st.integers(0, 8))
+def test_one_failure_shifts_the_blame_to_where_it_failed_and_before(at: int, other: int) -> None:
+    looks = [Tally()] * 9
+    looks[at] = Tally.of([1.0])
+    steps = posterior(Flaky(), looks, Tally.of([0.0] * 20), Tally.of([1.0] * 10 + [0.0] * 10))
+    if other < 8:
+        before = other + 1 <= at
+        assert (steps[other].share > 1 / 8) == before or at in {0, 8}
+
+
+# --- calibration ------------------------------------------------------------------------------------------------------
+
+
+def fails(good: float, bad: float) -> Draw:
+    """A test that fails so often on good and on bad versions."""
+    return lambda chance, is_bad: float(chance.random() < (bad if is_bad else good))
+
+
+# Measured: the processor time of 60 runs of a program of 0.08 s on a machine with much else to do, divided by their
+# median. Noise with a tail, not a bell.
+SPREAD = (
+    0.878, 0.908, 0.908, 0.913, 0.914, 0.922, 0.923, 0.929, 0.929, 0.931, 0.932, 0.933, 0.935, 0.940, 0.951, 0.956,
+    0.962, 0.965, 0.972, 0.974, 0.974, 0.974, 0.976, 0.984, 0.990, 0.991, 0.994, 0.994, 0.995, 0.995, 1.005, 1.013,
+    1.013, 1.016, 1.021, 1.030, 1.031, 1.035, 1.038, 1.041, 1.048, 1.049, 1.057, 1.058, 1.061, 1.063, 1.071, 1.081,
+    1.086, 1.095, 1.169, 1.171, 1.173, 1.181, 1.312, 1.337, 1.402, 1.403, 1.420, 1.455,
+)  # fmt: skip
+
+
+def slower(share: float) -> Draw:
+    """A measurement in tokens per second that falls by a share, spread as measured."""
+    return lambda chance, is_bad: (1 - share if is_bad else 1.0) * 100 / chance.choice(SPREAD)
+
+
+@dataclass(frozen=True)
+class Setting:
+    model: Model
+    draw: Draw
+    runs: int
+
+
+SETTINGS = {
+    "fails 30 % where bad, never where good": Setting(Flaky(), fails(0.0, 0.3), 400),
+    "fails 70 % where bad, never where good": Setting(Flaky(), fails(0.0, 0.7), 400),
+    "fails always where bad, 30 % where good": Setting(Flaky(), fails(0.3, 1.0), 400),
+    "says the wrong thing 30 % of the time": Setting(Flaky(), fails(0.3, 0.7), 300),
+    "10 % slower under measured noise": Setting(Measured(-1), slower(0.1), 600),
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    right: bool | None  # None: it did not answer
+    looks: int
+
+
+@functools.cache
+def simulated(name: str) -> tuple[Ended, ...]:
+    setting = SETTINGS[name]
+    return tuple(simulate(setting, seed) for seed in range(setting.runs))
+
+
+def simulate(setting: Setting, seed: int, steps: int = 8, confidence: float = 0.95) -> Ended:
+    chance = random.Random(seed)
+    step = chance.randint(1, steps)
+    space = Space(steps, NONE, NONE)
+    evidence = Noisy(model=setting.model, confidence=confidence, one_part=True)
+    looks = 0
+    while looks < 2000:
+        needed = ask(space, evidence)
+        if not isinstance(needed, State):
+            return Ended(needed.steps == Range(step - 1, step) if isinstance(needed, Found) else None, looks)
+        see(evidence, needed, setting.draw(chance, needed.at >= step))
+        looks += 1
+    return Ended(None, looks)
+
+
+def ask(space: Space, evidence: Noisy) -> Found | State | str:
+    """Return the answer, the point that is needed, or why the ends are none."""
+    try:
+        return following(space, evidence)
+    except EndsError as ends:
+        return ends.why
+
+
+def see(evidence: Noisy, state: State, value: float) -> None:
+    evidence.add(state, Look(Verdict.BAD if value else Verdict.GOOD, value))
+
+
+def lower_bound(right: int, of: int, sure: float = 0.95) -> float:
+    """Return the one-sided lower bound of a share (Clopper and Pearson)."""
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        at_least = incomplete_beta(middle, right, of - right + 1)
+        low, high = (middle, high) if at_least < 1 - sure else (low, middle)
+    return low
+
+
+def test_over_2000_simulations_a_stated_95_percent_is_right_at_least_94_times_in_100() -> None:
+    ended = [one for name in SETTINGS for one in simulated(name)]
+    answered = [one for one in ended if one.right is not None]
+    assert len(answered) >= 2000
+    assert lower_bound(sum(bool(one.right) for one in answered), len(answered)) >= 0.94
+    assert len(answered) >= 0.97 * len(ended)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_no_kind_of_noise_is_far_from_what_is_stated(name: str) -> None:
+    answered = [one for one in simulated(name) if one.right is not None]
+    right = sum(bool(one.right) for one in answered)
+    assert right / len(answered) >= 0.94
+    assert statistics.mean(one.looks for one in answered) < 160
+
+
+def test_a_test_that_always_says_the_same_needs_few_repeats() -> None:
+    looks = [simulate(Setting(Flaky(), fails(0.0, 1.0), 1), seed, steps=256).looks for seed in range(20)]
+    assert statistics.mean(looks) < 30
+
+
+def test_more_confidence_takes_more_looks() -> None:
+    setting = SETTINGS["fails 70 % where bad, never where good"]
+    less, more = (
+        statistics.mean(simulate(setting, seed, confidence=confidence).looks for seed in range(40))
+        for confidence in (0.7, 0.999)
+    )
+    assert less < more
+
+
+@pytest.mark.parametrize("values", [(100.0, 80.0), (0.1, 0.3)])
+def test_looks_that_cost_nothing_do_not_keep_it_from_an_answer(values: tuple[float, float]) -> None:
+    space, asked = Space(47, NONE, NONE), 0
+    model = Measured(1 if values[1] > values[0] else -1)
+    evidence = Noisy(cost=lambda state: 1e-6 if evidence.looks[state] else 1.0, model=model, confidence=0.95)
+    while isinstance(found := ask(space, evidence), State):
+        see(evidence, found, values[found.at >= 20])
+        asked += 1
+        assert asked < 40
+    assert isinstance(found, Found)
+    assert found.steps == Range(19, 20)
+
+
+def test_cheap_looks_are_not_taken_where_they_tell_little() -> None:
+    counts = []
+    for seed in range(12):
+        chance, space, taken = random.Random(seed), Space(40, NONE, NONE), 0
+        step = chance.randint(1, 40)
+        evidence = Noisy(model=Flaky(), confidence=0.95, one_part=True)
+        evidence.cost = lambda state, seen=evidence.looks: 0.01 if seen.get(state) else 1.0  # type: ignore[misc]
+        while isinstance(found := ask(space, evidence), State):
+            see(evidence, found, fails(0.0, 0.3)(chance, found.at >= step))
+            taken += 1
+        counts.append(taken)
+    assert statistics.mean(counts) < 170
+
+
+# --- what is not guessed ----------------------------------------------------------------------------------------------
+
+
+def ends_of(draw: Draw, model: Model, seed: int) -> str:
+    chance, space = random.Random(seed), Space(20, NONE, NONE)
+    evidence = Noisy(model=model, confidence=0.95, one_part=True)
+    needed = ask(space, evidence)
+    while isinstance(needed, State) and needed.at in {0, 20}:
+        see(evidence, needed, draw(chance, needed.at == 20))
+        needed = ask(space, evidence)
+    return needed if isinstance(needed, str) else "told apart"
+
+
+def test_ends_that_are_alike_are_not_told_apart() -> None:
+    for draw, model in ((fails(0.3, 0.3), Flaky()), (slower(0.0), Measured(-1))):
+        words = [ends_of(draw, model, seed) for seed in range(60)]
+        assert words.count("agree") >= 55
+
+
+def test_an_improvement_is_no_regression() -> None:
+    assert {ends_of(fails(0.7, 0.1), Flaky(), seed) for seed in range(20)} == {"swapped"}
+    assert {ends_of(slower(-0.2), Measured(-1), seed) for seed in range(20)} == {"swapped"}
+    assert {ends_of(slower(-0.2), Measured(1), seed) for seed in range(20)} == {"told apart"}
+
+
+def test_a_change_below_the_threshold_does_not_count() -> None:
+    words = [ends_of(slower(0.04), Measured(-1, 0.1), seed) for seed in range(20)]
+    assert set(words) <= {"small", "agree"}
+    assert ends_of(slower(0.3), Measured(-1, 0.1), 1) == "told apart"
+
+
+def test_patches_are_found_under_noise_too() -> None:
+    right = 0
+    for seed in range(20):
+        chance = random.Random(seed)
+        culprit = tuple(sorted(chance.sample(NAMES[:8], 1 + seed % 2)))
+        case = Case(Space(0, NONE, frozenset(NAMES[:8]), tuple(NAMES[:8])), "patch", None, culprit)
+        evidence = Noisy(model=Flaky(), confidence=0.95)
+        draw = fails(0.0, 0.6)
+        while isinstance(needed := ask(case.space, evidence), State):
+            see(evidence, needed, draw(chance, case.is_bad(needed)))
+        right += isinstance(needed, Found) and needed.patches == culprit
+    assert right >= 18
+
+
+def test_a_broken_range_is_stepped_around_under_noise() -> None:
+    chance, space, broken = random.Random(3), Space(30, NONE, NONE), range(10, 20)
+    evidence = Noisy(model=Flaky(), confidence=0.95, one_part=True)
+    while isinstance(found := ask(space, evidence), State):
+        if found.at in broken:
+            evidence.add(found, Look(Verdict.SKIP))
+        else:
+            see(evidence, found, fails(0.0, 0.6)(chance, found.at >= 15))
+    assert isinstance(found, Found)
+    assert found.steps == Range(9, 20)
+    assert all(len(evidence.looks[State(at, NONE)]) <= 1 for at in broken)
