@@ -25,13 +25,20 @@ COMMANDS = {
     "import": "patches from a file, a commit, a pull request, a queue, a fork's branch",
     "edit": "change one patch in the middle of its stack, or start a new one",
     "refresh": "new revisions for patches that were made for another base",
+    "repin": "the next release's stack: without what landed, with what moved made anew",
+    "forecast": "the upstream commits that break or absorb a patch",
     "build": "apply, configure, compile, install, smoke",
     "run": "run something with what was built",
     "smoke": "run the tests on binaries already built",
+    "bench": "measure what was built, against the base or another stack",
+    "report": "what is known about a stack, as HTML, Markdown, JUnit XML, JSON",
     "export": "the patches of a stack as one mbox, a quilt series or numbered mails",
     "bundle": "the patched source, lock and build recipe as one file",
+    "bisect": "which upstream commit or which patch broke it",
     "package": "relocatable binaries with licences, checksums and release notes",
     "publish": "push a stack as a branch, one commit a patch, and a tag",
+    "model": "make tiny test models; say what a GGUF holds",
+    "ci": "workflows for GitHub: checks, nightly look at upstream, build matrix",
     "doctor": "what this machine can build, and how to get what is missing",
     "cache": "what the cache holds, and how to free it",
 }
@@ -160,6 +167,8 @@ def _words(error: BaseException) -> tuple[int, str]:
         asked = error if isinstance(error, EndedError) else error.__cause__
         code = asked.code if isinstance(asked, EndedError) else Code.INTERRUPTED
         return code, "interrupted; the same command goes on where this one stopped"
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command; not in click before 8.2
+        return Code.USAGE, str(error)
     if isinstance(error, click.UsageError):
         usage = f"{error.ctx.get_usage()}\n" if error.ctx else ""
         return Code.USAGE, f"{usage}error: {error.format_message()}"

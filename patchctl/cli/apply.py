@@ -11,9 +11,10 @@ from patchctl.errors import Code, PatchctlError
 from patchctl.ledger import digest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from patchctl.series.session import Session, Stop
+    from patchctl.series.session import Progress, Session, Stop
     from patchctl.series.worktree import Worktree
 
 GO_ON = ("resume", "skip", "abort")
@@ -35,34 +36,37 @@ def apply(app: App, *, name: str, onto: str | None, action: str | None) -> int:
     from patchctl.files import locked
 
     stack = app.stack(name)
-    folder = app.workspace.root / "work" / stack.stack.release
+    folder = app.workspace.root / "work" / stack.outline.release
     lock = app.cache / "locks" / f"{digest(str(folder))[:16]}.lock"
-    with locked(lock, f"the worktree of {stack.stack.release}"):
+    with locked(lock, f"the worktree of {stack.outline.release}"):
         return _apply(app, name, onto, action)
 
 
 def _apply(app: App, name: str, onto: str | None, action: str | None) -> int:
-    from patchctl.series.resolve import load_patches
+    from patchctl.series.resolve import load_patches, recorded
     from patchctl.series.sequence import Series
-    from patchctl.series.session import Session, open_base
+    from patchctl.series.session import Session, open_base, read_progress
     from patchctl.series.worktree import Worktree
 
     stack = app.stack(name)
     store = app.store(stack)
-    worktree = Worktree(app.workspace.root / "work" / stack.stack.release, store)
+    worktree = Worktree(app.workspace.root / "work" / stack.outline.release, store)
     if action in GO_ON:
-        if onto:
+        if onto is not None:
             raise PatchctlError(Code.USAGE, "--onto belongs to the start of an apply")
         if action == "abort":
             return _abort(app, worktree)
-        base = open_base(worktree) or stack.stack.upstream.commit
+        base = open_base(worktree) or stack.outline.commit
+        before = read_progress(worktree)
         patches = load_patches(app.workspace, stack, store, base)
-        session = Session(worktree, Series(store, patches, allow=stack.stack.policy.allow), stack.stack.release)
-        return _report(app, name, session, session.resume() if action == "resume" else session.skip())
+        series = Series(store, patches, allow=stack.outline.allow, recorded=lambda: recorded(app.workspace))
+        session = Session(worktree, series, stack.outline.release)
+        stop = session.resume() if action == "resume" else session.skip()
+        return _report(app, name, session, stop, skipped=_skipped(before, session))
     store, series, resolved = app.resolve(stack, onto=onto)
     if resolved.refused:
         resolved.require_success(name)
-    session = Session(Worktree(worktree.folder, store), series, stack.stack.release)
+    session = Session(Worktree(worktree.folder, store), series, stack.outline.release)
     stop, left_out = session.begin(resolved.base, list(resolved.steps))
     if left_out:
         named = ", ".join(sorted(left_out)[:3])
@@ -74,24 +78,39 @@ def _abort(app: App, worktree: Worktree) -> int:
     """Needs neither upstream nor sound patches: whatever happened, it can be ended."""
     from patchctl.series.session import abandon
 
-    abandon(worktree)
-    app.ui.say("aborted; the worktree is gone")
-    app.ui.result({"aborted": True})
+    aside = abandon(worktree)
+    where = None if aside is None else app.workspace.shown(aside)
+    app.ui.say("aborted; the worktree is gone" if where is None else f"no apply was open; what you did is in {where}")
+    app.ui.result({"aborted": True, "aside": where})
     return Code.OK
 
 
-def _report(app: App, name: str, session: Session, stop: Stop | None) -> int:
+def _skipped(before: Progress | None, session: Session) -> list[str]:
+    """Return the ids of the patches that this run left out, those that need the one at hand after it."""
+    after = session.progress()
+    known = before.skipped if before else ()
+    return [patch_id for patch_id in (after.skipped if after else ()) if patch_id not in known]
+
+
+def _report(app: App, name: str, session: Session, stop: Stop | None, *, skipped: Sequence[str] = ()) -> int:
     where = app.workspace.shown(session.worktree.folder)
+    if skipped:
+        app.ui.say(f"skipped {', '.join(skipped)}")
     if stop is not None:
         app.ui.say(f"{stop.patch} conflicts in {', '.join(stop.paths)}")
         app.ui.say(f"solve it in {where}, then: patchctl apply {name} --continue   (or --skip, --abort)")
-        app.ui.result({"worktree": where, "stopped_at": stop.patch, "conflicts": list(stop.paths), "written": []})
+        app.ui.result(
+            {"worktree": where, "stopped_at": stop.patch, "conflicts": list(stop.paths),
+             "skipped": list(skipped), "written": []}
+        )  # fmt: skip
         return Code.CONFLICT
     written = [app.workspace.shown(path) for path in _finish(app, session)]
     for path in written:
         app.ui.say(f"wrote {path}")
     app.ui.say(f"applied in {where}")
-    app.ui.result({"worktree": where, "stopped_at": None, "conflicts": [], "written": written})
+    app.ui.result(
+        {"worktree": where, "stopped_at": None, "conflicts": [], "skipped": list(skipped), "written": written}
+    )
     return Code.OK
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import click
 
 from patchctl.cli.common import App, command, patch_options, stack_argument
 from patchctl.cli.installed import require_one_of_release
+from patchctl.cli.lock import follow_lock
 from patchctl.cli.ui import outcome, seconds, table
 from patchctl.errors import Code, PatchctlError
 from patchctl.ledger import digest
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from patchctl.build.toolchain import Toolchain
     from patchctl.build.variant import Built, Job
     from patchctl.manifest.workspace import StackFile
+    from patchctl.sandbox import Sandbox
     from patchctl.series.resolve import Resolved
     from patchctl.series.source import Source
     from patchctl.ship.bundle import Bundle
@@ -44,6 +47,7 @@ class Options:
     keep_going: bool
     locked: bool
     strict: bool
+    sandbox: bool
 
     @property
     def whole(self) -> bool:
@@ -87,10 +91,24 @@ class Run:
     @property
     def slot(self) -> Path:
         """Return the folder of the checkout and the build folders: one for each release of each workspace."""
+        from patchctl.build.box import patch_set
+
         if self.bundle is not None:
             return self.bundle.slot
         stack = self.stack.stack
-        return self.app.cache / "build" / digest(stack.upstream.repo, str(self.app.workspace.root), stack.release)[:12]
+        key = [stack.upstream.repo, str(self.app.workspace.root), stack.release]
+        if self.options.sandbox:  # what other patches left in a build folder is not theirs to hand on
+            key.append(patch_set(self.source.patches))
+        return self.app.cache / "build" / digest(*key)[:12]
+
+    @functools.cached_property
+    def sandbox(self) -> Sandbox | None:
+        """Return the sandbox, if one was asked for; raises PatchctlError (exit code 9) where there can be none."""
+        from patchctl.build.box import build_box
+
+        if not self.options.sandbox:
+            return None
+        return build_box(self.app.cache, self.source.patches, locked_base=self.options.whole)
 
     @property
     def logs(self) -> Path:
@@ -113,6 +131,11 @@ class Run:
 @click.option("-k", "--keep-going", is_flag=True, help="Compile what can be compiled after a failure.")
 @click.option("--locked", is_flag=True, help="Fail (exit 3) instead of renewing the lock.")
 @click.option("--strict", is_flag=True, help="Exit 10 when a variant is not proven.")
+@click.option(
+    "--sandbox",
+    is_flag=True,
+    help="Without network, home and other files; with --locked, only what a committed lock lists.",
+)
 def build(app: App, *, name: str, **words: Any) -> int:
     """Apply STACK, configure, compile, install and test it; prints where the binaries are.
 
@@ -123,30 +146,39 @@ def build(app: App, *, name: str, **words: Any) -> int:
     patchctl build stacks/b9187.yaml --variant cpu
     patchctl build b9187-bundle.tar.gz --variant sm_90 --cmake GGML_CUDA=ON --cmake CMAKE_CUDA_ARCHITECTURES=90-real
     """
+    found, code = carry_out(app, name, Options(**words))
+    app.ui.result(found)
+    return code
+
+
+def carry_out(app: App, name: str, options: Options) -> tuple[dict[str, Any], int]:
+    """Build and test a stack or bundle, tell people; returns the object of ``--json`` and the exit code."""
     from patchctl.ship.bundle import is_bundle
 
-    options = Options(**words)
     run, cases = (_from_bundle if is_bundle(name) else _from_stack)(app, name, options)
-    _build(run, _variants(run.stack, options))
+    build_all(run, wanted_variants(run.stack, options))
     _smoke(run, cases)
     if options.whole and (run.done.built or run.done.failed):
         _record(run)
     _show(run)
-    app.ui.result(_object(run))
-    return _code(run)
+    return _object(run), _code(run)
 
 
 def _from_stack(app: App, name: str, options: Options) -> tuple[Run, list[Case]]:
     from patchctl.ship.variants import with_variant
 
     stack = with_variant(app.stack(name), options.variants, options.cmake)
-    _variants(stack, options)
+    wanted_variants(stack, options)
     require_one_of_release(app, stack)
     store, _, resolved = app.resolve(stack, only=options.only, without=options.without)
     resolved.require_success(name)
     if options.whole:
         follow_lock(app, stack, store, resolved, locked=options.locked)
-    source = resolved.source(store, stack.stack.upstream.repo, _label(stack.stack.release, options))
+    source = resolved.source(store, stack.stack.upstream.repo, label_of(stack.stack.release, options))
+    if options.sandbox and options.locked:
+        from patchctl.manifest.trust import require_committed
+
+        require_committed(stack.path, [(patch.id, patch.sha256) for patch in resolved.patches])
     return Run(app, stack, source, options, store=store), _cases(app, stack, resolved, options)
 
 
@@ -158,8 +190,8 @@ def _from_bundle(app: App, name: str, options: Options) -> tuple[Run, list[Case]
         raise PatchctlError(Code.USAGE, "a bundle is one tree: --only and --without are for stacks")
     bundle = open_bundle(app, name)
     stack = with_variant(bundle.stack, options.variants, options.cmake)
-    _variants(stack, options)
-    source = replace(bundle.source, release=_label(bundle.source.release, options))
+    wanted_variants(stack, options)
+    source = replace(bundle.source, release=label_of(bundle.source.release, options))
     return Run(app, stack, source, options, bundle=bundle), stack_cases(bundle.workspace, stack)
 
 
@@ -175,7 +207,8 @@ def open_bundle(app: App, name: str) -> Bundle:
         return bundle.open_bundle(Path(name), app.cache, lambda at: show(f"{at} files"))
 
 
-def _variants(stack: StackFile, options: Options) -> list[str]:
+def wanted_variants(stack: StackFile, options: Options) -> list[str]:
+    """Return the variants to build; raises PatchctlError (exit code 2) for one that the stack does not have."""
     from patchctl.ship.variants import unknown_variant
 
     known = list(stack.stack.build.variants)
@@ -185,31 +218,13 @@ def _variants(stack: StackFile, options: Options) -> list[str]:
     return [variant for variant in known if variant in options.variants] if options.variants else known
 
 
-def _label(release: str, options: Options) -> str:
+def label_of(release: str, options: Options) -> str:
     """Return the name of what is built: the release, or the release with the part of it asked for."""
-    words = [f"only-{'+'.join(options.only)}"] if options.only else []
-    words += [f"without-{'+'.join(options.without)}"] if options.without else []
+    words = [f"only-{'+'.join(sorted(set(options.only)))}"] if options.only else []
+    words += [f"without-{'+'.join(sorted(set(options.without)))}"] if options.without else []
     words += [f"target-{'+'.join(sorted(set(options.targets)))}"] if options.targets else []
     label = "-".join([release, *words])
     return label if re.fullmatch(r"[A-Za-z0-9._+-]{1,80}", label) else f"{release}-{digest(words)[:12]}"
-
-
-def follow_lock(app: App, stack: StackFile, store: Store, resolved: Resolved, *, locked: bool) -> None:
-    """Hold the result to the lock; renew a lock that no longer describes the stack, unless ``locked``."""
-    from patchctl.manifest.lockfile import lock_path, read_lock, write_lock
-    from patchctl.series.resolve import check_lock, why_stale
-
-    shown = app.workspace.shown(stack.path)
-    lock = read_lock(stack.path, app.workspace.shown(lock_path(stack.path)))
-    stale = "it has none" if lock is None else why_stale(lock, resolved.base, resolved.patches)
-    if lock is not None and stale is None:
-        check_lock(lock, resolved, store, shown)
-        return
-    if locked:
-        hint = f"renew it: patchctl lock {shown}"
-        raise PatchctlError(Code.INVALID, f"the lock of {shown} is out of date: {stale}; {hint}")
-    write_lock(stack.path, resolved.lock(store))
-    app.ui.note(f"locked {shown}" if lock is None else f"locked {shown} again: {stale}")
 
 
 def _cases(app: App, stack: StackFile, resolved: Resolved, options: Options) -> list[Case]:
@@ -218,7 +233,8 @@ def _cases(app: App, stack: StackFile, resolved: Resolved, options: Options) -> 
     return stack_cases(app.workspace, stack, None if options.whole else [patch.id for patch in resolved.patches])
 
 
-def _build(run: Run, variants: list[str]) -> None:
+def build_all(run: Run, variants: list[str]) -> None:
+    """Build variants, each into ``run.done``; raises PatchctlError (exit code 9) when none can be built here."""
     from patchctl.build.cuda import unavailable
     from patchctl.build.toolchain import find_toolchain
     from patchctl.build.variant import find_built
@@ -255,6 +271,7 @@ def _job(run: Run, variant: str, toolchain: Toolchain) -> Job:
         targets=run.options.targets,
         jobs=run.options.jobs,
         keep_going=run.options.keep_going,
+        sandbox=run.sandbox,
     )
 
 
@@ -337,6 +354,7 @@ def _smoke(run: Run, cases: list[Case]) -> None:
                 logs=run.logs / f"{variant}.tests",
                 ledger=run.app.ledger,
                 part=bool(run.options.targets),
+                sandbox=run.sandbox,
                 tell=lambda result: show(result.test),
             )
 
@@ -373,7 +391,6 @@ def _why_unproven(run: Run, variant: str) -> str:
 
 
 def _row(run: Run, variant: str) -> list[str]:
-
     done = run.done
     if variant in done.skipped:
         return [variant, "skipped", done.skipped[variant]]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from patchctl.cli.build import follow_lock
 from patchctl.cli.common import App, command, stack_argument
+from patchctl.cli.lock import follow_lock
 
 
 @command("bundle")

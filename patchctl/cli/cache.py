@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PARTS = {"store": "upstream's objects", "build": "sources and build folders", "logs": "logs of builds and tests"}
+BISECT = "bisect"
+PARTS = {
+    "store": "upstream's objects",
+    "build": "sources and build folders",
+    "ccache": "compiled in a sandbox",
+    "models": "models made to test and measure with",
+    BISECT: "sources, builds and logs of bisects",
+    "forecast": "sources and build folders of forecasts",
+    "review": "differences that status found",
+    "logs": "logs of builds and tests",
+}
 
 
 @command("cache")
@@ -31,7 +41,7 @@ def cache(app: App, *, parts: tuple[str, ...]) -> int:
     """
     wanted = list(PARTS) if "all" in parts else list(dict.fromkeys(parts))
     freed = {part: _size(app.cache / part) for part in wanted}
-    busy = [name for part in wanted for name in _free(app.cache / part)]
+    busy = [name for part in wanted for name in (_free_bisects if part == BISECT else _free)(app.cache / part)]
     if "all" in parts:
         busy += _free_ledger(app)
     for part, size in freed.items():
@@ -82,6 +92,26 @@ def _free(folder: Path) -> list[str]:
         except PatchctlError:
             busy.append(path.name)
     return busy
+
+
+def _free_bisects(folder: Path) -> list[str]:
+    """Remove what bisects keep, each whole: its tests run from ``out`` while a slot is held; return who still works."""
+    bisects = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [f"{folder.name}/{one.name}" for one in bisects if not _free_bisect(one)]
+
+
+def _free_bisect(folder: Path) -> bool:
+    from patchctl.files import locked, remove_folder
+
+    with contextlib.ExitStack() as held:
+        try:
+            for lock in sorted(folder.glob("slot*.lock")):
+                held.enter_context(locked(lock, folder.name))
+        except PatchctlError:
+            return False
+        for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+            remove_folder(path)
+    return True
 
 
 def _free_ledger(app: App) -> list[str]:

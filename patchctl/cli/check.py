@@ -17,7 +17,7 @@ from patchctl.series.overlap import Warned, warnings
 if TYPE_CHECKING:
     from patchctl.series.patch import Patch
     from patchctl.series.resolve import Resolved
-    from patchctl.series.sequence import Step
+    from patchctl.series.sequence import Series, Step
     from patchctl.store import Store
 
 Why = dict[str, dict[str, list[Cause]]]
@@ -43,9 +43,9 @@ def check(
     stack = app.stack(name)
     store, series, resolved = app.resolve(stack, only=only, without=without, onto=onto)
     by_itself = series.alone(resolved.base, resolved.patches) if alone else None
-    why = _explain(store, resolved)
-    warned = _warned(app, store, resolved)
-    release = stack.stack.release
+    why = _explain(series, resolved)
+    warned = warnings(series, resolved.base, resolved.patches, resolved.steps)
+    release = stack.outline.release
     if app.ui.as_json:  # patch-ids cost a git process
         app.ui.result(_object(store, release, resolved, by_itself, why, warned=warned))
     app.ui.say(_headline(release, resolved))
@@ -56,30 +56,12 @@ def check(
     return Code.CONFLICT if resolved.failed else Code.OK
 
 
-def _explain(store: Store, resolved: Resolved) -> Why:
+def _explain(series: Series, resolved: Resolved) -> Why:
     return {
-        patch.id: causes(store, patch, resolved.base, step.conflicts)
+        patch.id: causes(series, patch, resolved.base, step.conflicts)
         for patch, step in zip(resolved.patches, resolved.steps, strict=True)
         if step.outcome is Outcome.CONFLICT
     }
-
-
-def _warned(app: App, store: Store, resolved: Resolved) -> Warnings:
-    """Return what a person should look at and has not acknowledged in the page of the patch."""
-    since = {patch.id: commit for patch in resolved.patches if (commit := _first_base(app, patch))}
-    found = warnings(store, resolved.base, resolved.patches, resolved.steps, since)
-    pages = {patch.id: app.workspace.load_page(patch.id).page for patch in resolved.patches}
-    return {name: [one for one in some if one.kind not in pages[name].acknowledged] for name, some in found.items()}
-
-
-def _first_base(app: App, patch: Patch) -> str | None:
-    """Return the commit that the first revision of a patch was made on: what came after it, nobody wrote it for."""
-    revisions = app.workspace.revisions(patch.id)
-    if patch.file is None or not revisions or revisions[0].name == patch.file:
-        return patch.revision.base_commit
-    from patchctl.manifest.revision import parse_file
-
-    return parse_file(revisions[0], app.workspace.shown(revisions[0])).base_commit
 
 
 def _show_warnings(app: App, warned: Warnings) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from patchctl.cli.ui import Ui
+from patchctl.errors import Code, PatchctlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,7 @@ class App:
 
     def store(self, stack: StackFile, progress: Callable[[str], None] = lambda _: None) -> Store:
         """Return the objects of the stack's upstream."""
-        return self.store_of(stack.stack.upstream.repo, progress)
+        return self.store_of(stack.outline.repo, progress)
 
     def store_of(self, url: str, progress: Callable[[str], None] = lambda _: None) -> Store:
         """Return the objects of the upstream at ``url``."""
@@ -85,22 +86,30 @@ class App:
     ) -> tuple[Store, Series, Resolved]:
         """Return the stack applied in memory to its base, or to the commit that ``onto`` names."""
         from patchctl.series.patch import select
-        from patchctl.series.resolve import Resolved, load_patches
+        from patchctl.series.resolve import Resolved, load_patches, recorded
         from patchctl.series.sequence import Series
 
-        with self.ui.progress(stack.stack.release) as show:
+        with self.ui.progress(stack.outline.release) as show:
             store = self.store(stack, show)
-            base = stack.stack.upstream.commit
+            base = stack.outline.commit
             if onto is not None:
+                require_ref(onto)
                 store.ensure_commit(base)
                 base = store.resolve(onto, base)
             everything = load_patches(self.workspace, stack, store, base)
             patches = select(everything, only=only, without=without)
             series = Series(
-                store, everything, allow=stack.stack.policy.allow, progress=lambda at, of: show(f"patch {at} of {of}")
-            )
+                store, everything, allow=stack.outline.allow, progress=lambda at, of: show(f"patch {at} of {of}"),
+                recorded=lambda: recorded(self.workspace),
+            )  # fmt: skip
             steps = series.sequence(base, patches)
             return store, series, Resolved(base, store.build_number(base), tuple(patches), tuple(steps))
+
+
+def require_ref(onto: str) -> None:
+    """Raise PatchctlError (exit code 2) where a script's empty variable would mean another base than the user's."""
+    if not onto.strip():
+        raise PatchctlError(Code.USAGE, "--onto is empty; give a commit of upstream: 40 digits, bN, branch, tag")
 
 
 def command(name: str) -> Callable[[Callable[..., int | None]], click.Command]:
@@ -112,10 +121,14 @@ def command(name: str) -> Callable[[Callable[..., int | None]], click.Command]:
     def decorate(function: Callable[..., int | None]) -> click.Command:
         @functools.wraps(function)
         def call(as_json: bool, quiet: bool, verbose: bool, **values: Any) -> None:  # noqa: FBT001 - click names them
+            from patchctl.files import LISTENERS
+
             app = App(Ui(as_json=as_json, quiet=quiet, verbose=verbose))
+            LISTENERS.append(app.ui.note)
             try:
                 code = function(app, **values)
             finally:
+                LISTENERS.pop()
                 app.close()
             if code:
                 raise click.exceptions.Exit(int(code))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from patchctl.author.journal import Orders
     from patchctl.author.target import Target
     from patchctl.store import Store
+
+USELESS = {"fork": ("head", "patch_id", "title", "author"), "update": ("base", "patch_id", "title", "author")}
 
 
 @command("import")
@@ -68,6 +69,10 @@ def _check_words(given: dict[str, str]) -> None:
     what = [name for name in ("source", "fork", "update") if name in given]
     if len(what) != 1:
         raise PatchctlError(Code.USAGE, "say what to import: SOURCE, or --fork PATH@BRANCH, or --update ID --head SHA")
+    useless = [name for name in given if name in USELESS.get(what[0], ())]
+    if useless:
+        named = ", ".join(f"--{name.removeprefix('patch_')}" for name in useless)
+        raise PatchctlError(Code.USAGE, f"{named} means nothing with --{what[0]}; leave it out")
     if what == ["update"] and "head" not in given:
         raise PatchctlError(Code.USAGE, "--update needs --head SHA: the head that was reviewed")
     if what == ["fork"] and "stack" not in given:
@@ -112,11 +117,11 @@ def _hand_in(app: App, arrival: Arrival, started: float) -> int:
     from patchctl.cli.ui import seconds
 
     hand_in(app.workspace, arrival.orders, arrival.files)
-    for note in arrival.notes:
-        app.ui.note(f"note: {note}")
     for patch_id, files in arrival.files.items():
         revision = next((name for name in files if name != "README.md"), None)
         app.ui.say(f"imported {patch_id}  {revision or 'by reference'}")
+    for note in arrival.notes:
+        app.ui.note(f"note: {note}")
     count = len(arrival.files)
     what = f"{count} patch{'' if count == 1 else 'es'} in {seconds(time.monotonic() - started)}"
     tree = f", tree {arrival.tree[:9]}" if arrival.tree else ""
@@ -147,9 +152,10 @@ def _update(app: App, target: Target, given: dict[str, str]) -> int:
         store = app.store_of(target.upstream(given.get("upstream")), show)
         made = update(target, store, given["update"], given["head"])
     path = app.workspace.shown(made.write())
-    for line in made.range_diff.splitlines():
+    if made.range_diff is None:
+        app.ui.warn(f"the head until now is gone from the repository; compare {path} with the revision before it")
+    for line in (made.range_diff or "").splitlines():
         app.ui.say(line)
     app.ui.say(f"wrote {path}; {made.patch_id} is pinned at {made.head}")
-    result = {"updated": made.patch_id, "revision": path, "head": made.head, "range_diff": made.range_diff}
-    app.ui.result(json.loads(json.dumps(result)))
+    app.ui.result({"updated": made.patch_id, "revision": path, "head": made.head, "range_diff": made.range_diff})
     return Code.OK

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from patchctl.cli.build import follow_lock, open_bundle
+from patchctl.cli.build import open_bundle
 from patchctl.cli.common import App, command, stack_argument
+from patchctl.cli.lock import follow_lock
 
 if TYPE_CHECKING:
     from patchctl.ship.package import Parts

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from patchctl.cli.build import follow_lock
 from patchctl.cli.common import App, command, stack_argument
+from patchctl.cli.lock import follow_lock
+
+if TYPE_CHECKING:
+    from patchctl.ship.publish import Published
 
 
 @command("publish")
@@ -25,7 +30,7 @@ def publish(app: App, name: str, remote: str, branch: str, tag: str | None, *, d
     from patchctl.config import mirror_for
     from patchctl.ship.bundle import commit_date
     from patchctl.ship.publish import Publisher, Target, check_target
-    from patchctl.ship.remote import shown
+    from patchctl.text import redacted
 
     stack = app.stack(name)
     upstream = stack.stack.upstream.repo
@@ -39,15 +44,12 @@ def publish(app: App, name: str, remote: str, branch: str, tag: str | None, *, d
         store.progress = show
         done = Publisher(store, source, target, commit_date(store, source.commit)).publish(dry_run=dry_run)
     commits = [step.commit for step in resolved.steps if step.outcome.applied]
-    if not done.changed:
-        state = "up to date"
-    else:
-        state = f"{'would move' if dry_run else 'moved'} from {done.before[:9] if done.before else 'nothing'}"
-    app.ui.say(f"{shown(remote)} {branch}{f' {tag}' if tag else ''}  {source.commit[:9]}  {state}")
+    state = _state(done, dry_run=dry_run)
+    app.ui.say(f"{remote} {branch}{f' {tag}' if tag else ''}  {source.commit[:9]}  {state}")
     app.ui.result(
         {
             "stack": source.release,
-            "remote": shown(remote),
+            "remote": redacted(remote),
             "branch": branch,
             "tag": tag,
             "before": done.before,
@@ -58,3 +60,11 @@ def publish(app: App, name: str, remote: str, branch: str, tag: str | None, *, d
             "dry_run": dry_run,
         }
     )
+
+
+def _state(done: Published, *, dry_run: bool) -> str:
+    if not done.changed:
+        return "up to date"
+    if done.before is None:
+        return "would be new" if dry_run else "new"
+    return f"{'would move' if dry_run else 'moved'} from {done.before[:9]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,10 +29,22 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("name", metavar="[STACK]", required=False)
 @click.option("--variant", "names", multiple=True, metavar="V", help="Only this variant; can be given again.")
 @click.option("--fresh", is_flag=True, help="Also run tests that passed before on the same binaries.")
+@click.option("--probe", "probes", multiple=True, metavar="ID|all", help="Probes without their patch and with it.")
+@click.option("--vs", type=click.Choice(["base"]), help="Show beside it how the tests end without the patches.")
+@click.option("--strict", is_flag=True, help="Exit 10 when a variant is not proven, or a probe was skipped.")
 @click.option("--package", type=FILE, metavar="FILE", help="Try a package where it is to run; needs no workspace.")
 @click.option("--bring", type=FILE, metavar="RESULT", help="Take the result of a package into STACK's evidence.")
 def smoke(
-    app: App, name: str | None, *, names: tuple[str, ...], fresh: bool, package: Path | None, bring: Path | None
+    app: App,
+    name: str | None,
+    *,
+    names: tuple[str, ...],
+    fresh: bool,
+    probes: tuple[str, ...],
+    vs: str | None,
+    strict: bool,
+    package: Path | None,
+    bring: Path | None,
 ) -> int:
     """Run the tests of STACK on what was built, and say which variants are proven.
 
@@ -40,23 +52,42 @@ def smoke(
     patchctl smoke stacks/demo.yaml
     patchctl smoke b9187 --variant sm_120 --fresh
 
+    Whether the patches do it: the base is built without them, and each probe must fail there and pass with its patch
+    and what that requires.
+
+    \b
+    patchctl smoke b9187 --probe all
+    patchctl smoke b9187 --vs base
+
     A package is tried with the tests it brings; FILE.result.json beside it is then brought home:
 
     \b
     patchctl smoke --package b9187-sm_120.tar.gz
     patchctl smoke b9187 --bring b9187-sm_120.tar.gz.result.json
     """
-    from patchctl.smoke.plan import stack_cases
-    from patchctl.smoke.result import as_object, exit_code
-
     if package is not None:
-        if name is not None or names or bring is not None:
+        if name is not None or names or bring is not None or probes or vs or fresh or strict:
             raise PatchctlError(Code.USAGE, "--package goes alone: a package brings its own tests")
         return _smoke_package(app, package)
     if name is None:
         raise click.UsageError("Missing argument 'STACK'.", click.get_current_context())
     if bring is not None:
+        if names or probes or vs or fresh or strict:
+            raise PatchctlError(Code.USAGE, "--bring takes nothing but STACK: no test is run")
         return _bring(app, name, bring)
+    if probes:
+        from patchctl.cli.beside import probe
+
+        if vs is not None:
+            raise PatchctlError(Code.USAGE, "--probe tries the base anyway; --vs goes without it")
+        return probe(app, app.stack(name), name, probes, names, fresh=fresh, strict=strict)
+    return _smoke_stack(app, name, names, fresh=fresh, vs=vs, strict=strict)
+
+
+def _smoke_stack(app: App, name: str, names: Sequence[str], *, fresh: bool, vs: str | None, strict: bool) -> int:
+    from patchctl.smoke.plan import stack_cases
+    from patchctl.smoke.result import as_object, exit_code, proven
+
     stack = app.stack(name)
     cases = stack_cases(app.workspace, stack)
     installs = _installs(app, stack, name, names)
@@ -65,8 +96,25 @@ def smoke(
         require_current(app, install, source, name)
     results = {it.variant: run_and_show(app, cases, it, fresh=fresh) for it in installs}
     _record(app, stack, name, source, installs=installs, results=results)
-    app.ui.result({"stack": stack.stack.release, **as_object(results)})
-    return exit_code([result for part in results.values() for result in part])
+    told = {"stack": stack.stack.release, **as_object(results)}
+    if vs is not None:
+        told["unpatched"] = _beside(app, stack, name, cases, results)
+    app.ui.result(told)
+    code = exit_code([result for part in results.values() for result in part])
+    return code or (Code.ATTENTION if strict and not all(map(proven, results.values())) else Code.OK)
+
+
+def _beside(
+    app: App, stack: StackFile, name: str, cases: Sequence[Case], results: Mapping[str, Sequence[Result]]
+) -> dict[str, Any]:
+    """Show how the tests end without the patches, and return it as JSON; it decides nothing."""
+    from patchctl.cli.beside import rows, unpatched
+    from patchctl.smoke.result import as_object
+
+    base = unpatched(app, stack, name, list(results), cases)
+    for line in rows(results, base):
+        app.ui.say(line)
+    return as_object(base)
 
 
 def _record(

@@ -44,7 +44,7 @@ def load() -> tuple[Any, Any, Any]:
     try:
         return tuple(importlib.import_module(name) for name in ("torch", "conversion.qwen", "gguf"))  # type: ignore[return-value]
     except ImportError as error:
-        end(125, f"the converter needs {error.name or error}; pip install torch transformers sentencepiece numpy")
+        end(125, f"the converter needs {error.name or error}; install torch and transformers beside patchctl")
         raise
 
 

@@ -202,11 +202,21 @@ def test_a_solution_that_leaves_nothing_counts_as_upstreams(in_conflict: World, 
 def test_skip_leaves_out_the_patch_and_what_needs_it(in_conflict: World, work: Path, patchctl: Patchctl) -> None:
     before = digest_of(in_conflict.workspace / "patches")
     ran = patchctl("apply", "s", "--skip", cwd=in_conflict.workspace)
-    assert ran.code == 0, ran
+    assert (ran.code, ran.stdout) == (0, "skipped two, three\napplied in work/s\n")
     assert show(work, "log", "--format=%s", "-3").splitlines() == ["four it", "one it", "engine : theirs (#7)"]
     assert (work / "engine.c").read_text() == text({3: "one", 15: "theirs"})
     assert digest_of(in_conflict.workspace / "patches") == before
     assert show(work, "rev-parse", "HEAD") == result(in_conflict, patchctl, "--without", "two")
+
+
+def test_what_does_not_need_the_skipped_patch_is_not_skipped(in_conflict: World, patchctl: Patchctl) -> None:
+    page = in_conflict.patches("three") / "README.md"
+    patchctl("apply", "s", "--abort", cwd=in_conflict.workspace)
+    page.write_text("---\ntitle: three\n---\n# Why\n")
+    assert patchctl("apply", "s", cwd=in_conflict.workspace).code == 4
+    ran = patchctl("apply", "s", "--skip", "--json", cwd=in_conflict.workspace)
+    said = json.loads(ran.stdout)
+    assert (ran.code, said["skipped"], said["stopped_at"]) == (0, ["two"], None)
 
 
 def test_abort_leaves_no_trace_even_when_the_stack_is_broken(world: World, patchctl: Patchctl) -> None:
@@ -220,6 +230,23 @@ def test_abort_leaves_no_trace_even_when_the_stack_is_broken(world: World, patch
     assert (ran.code, ran.stdout) == (0, "aborted; the worktree is gone\n")
     assert digest_of(world.workspace) == before
     assert patchctl("apply", "s", "--abort", cwd=world.workspace).code == 2
+
+
+def test_abort_of_a_finished_apply_keeps_what_was_done_in_the_worktree(
+    world: World, work: Path, patchctl: Patchctl
+) -> None:
+    world.stack("one")
+    assert patchctl("apply", "s", cwd=world.workspace).code == 0
+    (work / "engine.c").write_text("mine\n")
+    git("-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "-qam", "mine", cwd=work)
+    ran = patchctl("apply", "s", "--abort", cwd=world.workspace)
+    assert (ran.code, ran.stdout) == (0, "no apply was open; what you did is in work/s.aside-1\n")
+    assert not work.exists()
+    aside = work.with_name("s.aside-1")
+    assert show(aside, "show", "HEAD:engine.c") == "mine"
+    assert patchctl("apply", "s", cwd=world.workspace).code == 0
+    assert patchctl("apply", "s", "--abort", cwd=world.workspace).code == 0
+    assert not work.exists()
 
 
 def test_an_open_apply_is_not_started_over(in_conflict: World, work: Path, patchctl: Patchctl) -> None:

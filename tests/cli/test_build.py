@@ -265,7 +265,7 @@ def test_a_part_of_the_patches_is_built_beside_the_release(built: BuiltDemo) -> 
     whole = json.loads((built.install / "build-info.json").read_bytes())
     assert [patch["id"] for patch in info["patches"]] == []
     assert info["identity"] != whole["identity"]
-    assert built.unpatched.parent.name == "demo-without-whole-characters+fresh-sampler"
+    assert built.unpatched.parent.name == "demo-without-fresh-sampler+whole-characters"
     assert sorted(path.name for path in (built.root / "stacks").glob("demo*")) == [
         "demo.evidence.json",
         "demo.lock.yaml",
@@ -403,3 +403,14 @@ def test_a_disk_that_is_full_is_told_in_one_line_and_nothing_is_half_written(
         assert digest_of(demo) == before
     assert blocks > 40 or ran.returncode
     assert patchctl("lock", "demo", cwd=demo).code == 0
+
+
+@pytest.mark.parametrize("option", ["only", "without", "targets"])
+def test_a_part_has_one_name_in_whatever_order_its_ids_are_given(option: str) -> None:
+    import dataclasses
+
+    from patchctl.cli.build import Options, label_of
+
+    plain = Options((), (), (), (), (), None, keep_going=False, locked=False, strict=False, sandbox=False)
+    one, other = (label_of("b1", dataclasses.replace(plain, **{option: ids})) for ids in (("b", "a"), ("a", "b", "a")))
+    assert one == other != label_of("b1", plain)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from patchctl.smoke.install import read_install
-from tests.demo.built import BuiltDemo, built_demo
+from tests.demo.built import copied_demo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import Ran
+    from tests.demo.built import BuiltDemo
 
 TOOLS = (
     "cmake",
@@ -41,11 +42,7 @@ TOOLS = (
 
 @pytest.fixture
 def workspace(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> BuiltDemo:
-    """Give a copy of the workspace with the built demo, and its cache."""
-    built = built_demo(tmp_path_factory)
-    monkeypatch.setenv("PATCHCTL_CACHE", str(built.cache))
-    shutil.copytree(built.root, tmp_path / "w", symlinks=True)
-    return BuiltDemo(tmp_path / "w", built.cache)
+    return copied_demo(tmp_path_factory, monkeypatch, tmp_path / "w")
 
 
 @pytest.fixture
@@ -273,7 +270,7 @@ def test_sources_edited_in_the_cache_are_made_anew(
     shutil.rmtree(made.parent / "out")
     assert patchctl(*words, cwd=made.parent).code == 0
     assert source.read_text() == good
-    assert [it.name for it in (cache / "build").iterdir() if it.name.endswith((".tmp", ".gone"))] == []
+    assert [it.name for it in (cache / "build").iterdir() if it.name.startswith(".")] == []
 
 
 def test_an_import_of_the_build_alone_brings_no_git() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from patchctl.files import locked
 from patchctl.ledger import Ledger
 from tests.series.world import World, text
 
@@ -54,6 +56,29 @@ def test_a_store_that_a_worktree_reads_stays_until_that_is_gone(
     shutil.rmtree(world.workspace / "work")
     assert patchctl("cache", "--free", "store", cwd=world.workspace).code == 0
     assert not list((isolated / "cache" / "store").glob("*.git"))
+
+
+def test_every_folder_of_the_cache_is_counted_and_freed(world: World, isolated: Path, patchctl: Patchctl) -> None:
+    cache = isolated / "cache"
+    parts = ("store", "build", "ccache", "logs", "models", "bisect", "forecast", "review")
+    for part in parts:
+        (cache / part / "one" / "deep").mkdir(parents=True)
+        (cache / part / "one" / "deep" / "file").write_bytes(b"x" * 2**20)
+    told = json.loads(patchctl("cache", "--json", cwd=world.workspace).stdout)
+    assert told["bytes"] == dict.fromkeys(parts, 2**20)
+    assert patchctl("cache", "--free", "all", cwd=world.workspace).code == 0
+    assert not list(cache.rglob("file"))
+
+
+def test_a_bisect_that_runs_keeps_its_builds(world: World, isolated: Path, patchctl: Patchctl) -> None:
+    kept = isolated / "cache" / "bisect" / "a1" / "out" / "build"
+    kept.mkdir(parents=True)
+    lock = kept.parents[1] / "slot0.lock"
+    with locked(lock, "slot 0 of the bisect"):
+        ran = patchctl("cache", "--free", "bisect", cwd=world.workspace)
+    assert (ran.code, "bisect/a1" in ran.stderr, kept.is_dir()) == (9, True, True)
+    assert patchctl("cache", "--free", "bisect", cwd=world.workspace).code == 0
+    assert not kept.exists()
 
 
 def test_credentials_are_in_no_message_and_no_name(world: World, isolated: Path, patchctl: Patchctl) -> None:

@@ -95,7 +95,7 @@ def test_36_patches_do_not_cost_36_processes(
         (["--only", "d", "--only", "a"], ["a", "b", "c", "d"]),
         (["--without", "b"], ["a"]),
         (["--without", "d"], ["a", "b", "c"]),
-        (["--only", "d", "--without", "c"], ["b"]),
+        (["--only", "c", "--without", "d"], ["b", "c"]),
     ],
 )
 def test_parts_of_a_stack_are_closed_under_what_is_required(
@@ -103,6 +103,36 @@ def test_parts_of_a_stack_are_closed_under_what_is_required(
 ) -> None:
     ran = patchctl("check", "s", "--json", *words, cwd=world.workspace)
     assert (ran.code, list(rows(ran))) == (0, expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--only", "c", "--without", "c"], "--only c and --without c cannot both be"),
+        (["--only", "d", "--without", "c"], "--only d and --without c cannot both be: d needs what is left out"),
+    ],
+)
+def test_taking_a_patch_and_leaving_it_out_is_a_mistake(
+    words: list[str], why: str, world: World, patchctl: Patchctl
+) -> None:
+    ran = patchctl("check", "s", *words, cwd=world.workspace)
+    assert (ran.code, ran.stdout, ran.stderr) == (2, "", f"error: {why}\n")
+
+
+@pytest.mark.parametrize("command", ["check", "apply", "refresh"])
+def test_an_empty_onto_is_a_mistake_and_not_another_base(command: str, world: World, patchctl: Patchctl) -> None:
+    ran = patchctl(command, "s", "--onto", "", cwd=world.workspace)
+    assert (ran.code, ran.stdout) == (2, "")
+    assert ran.stderr == "error: --onto is empty; give a commit of upstream: 40 digits, bN, branch, tag\n"
+
+
+def test_a_base_that_nobody_has_is_told_once_with_what_else_is_wrong(world: World, patchctl: Patchctl) -> None:
+    world.stack(*IDS, base="a" * 40)
+    (world.patches("c") / "README.md").write_text("---\ntitle: x\nretyre: 1\n---\n")
+    ran = patchctl("check", "s", cwd=world.workspace)
+    assert (ran.code, ran.stderr.count("has no commit aaaa"), ran.stderr.count("\n")) == (3, 1, 2)
+    assert ran.stderr.splitlines()[0].startswith('patches/c/README.md:3:1: unknown key "retyre"')
+    assert ran.stderr.splitlines()[1].startswith("stacks/s.yaml:3:")
 
 
 def test_a_part_of_the_patches_leaves_the_whole_stack_as_it_was(world: World, patchctl: Patchctl) -> None:
@@ -168,7 +198,9 @@ def test_what_was_judged_without_its_predecessor_is_judged_again_with_it(
     monkeypatch.setenv("PATCHCTL_MIRROR", world.mirror)
     world.stack("second", name="poor")
     world.stack("first", "second", name="whole")
+    world.patches("first").rename(tmp_path / "away")
     assert rows(patchctl("check", "poor", "--json", cwd=world.workspace))["second"]["outcome"] == "conflict"
+    (tmp_path / "away").rename(world.patches("first"))
     found = rows(patchctl("check", "whole", "--json", cwd=world.workspace))["second"]
     assert found["alone"] == {"outcome": "3way"}
     before = COUNTER.processes

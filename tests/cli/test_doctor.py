@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from patchctl.build import cuda
+from patchctl.sandbox import this_host, why_not
 from tests.build.project import program
+from tests.test_sandbox import needs_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +64,7 @@ def test_every_part_of_the_environment_has_a_row(patchctl: Callable[..., Ran], p
     assert ran.code == 0
     assert list(checks(ran)) == [
         "git", "C compiler", "C++ compiler", "cmake", "ninja", "ccache", "nvcc", "cuBLAS", "driver stub", "GPU",
-        "cuobjdump", "cache folder", "disk space",
+        "cuobjdump", "sandbox", "cache folder", "disk space",
     ]  # fmt: skip
     assert checks(ran)["C++ compiler"]["state"] == "ok"
     assert not checks(ran)["nvcc"]["needed"]
@@ -119,3 +121,34 @@ def test_without_a_compiler_doctor_itself_still_answers(
     }  # fmt: skip
     assert rows["cmake"]["state"] == "ok"
     assert os.environ["PATH"] == f"{tmp_path}/bin"
+
+
+def fresh(request: pytest.FixtureRequest) -> None:
+    """Forget what this process found out about sandboxes, now and after the test."""
+    for cached in (this_host, why_not):
+        cached.cache_clear()
+        request.addfinalizer(cached.cache_clear)
+
+
+def test_doctor_says_why_there_can_be_no_sandbox_and_how_to_have_one(
+    patchctl: Callable[..., Ran],
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    program(tmp_path / "bin" / "bwrap", "echo 'bwrap: setting up uid map: Permission denied'; exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    fresh(request)
+    ran = patchctl("doctor", "--json", cwd=place)
+    row = checks(ran)["sandbox"]
+    assert (ran.code, row["state"], row["needed"]) == (0, "missing", False)
+    assert str(row["detail"]).startswith("bwrap: setting up uid map: Permission denied")
+    assert "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0" in str(row["advice"])
+
+
+@needs_sandbox
+def test_doctor_tries_the_sandbox_and_says_as_whom_code_runs(patchctl: Callable[..., Ran], place: Path) -> None:
+    row = checks(patchctl("doctor", "--json", cwd=place))["sandbox"]
+    assert row["state"] == "ok"
+    assert str(row["detail"]).endswith("nobody" if os.geteuid() == 0 else "user namespace")

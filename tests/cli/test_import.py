@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.series.world import World, text
+from tests.upstreams.maker import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,25 @@ def test_one_object_tells_what_was_imported(world: World, patchctl: Patchctl) ->
     assert {**found, "tree": ""} == {
         "schema_version": 1, "imported": ["say-three"], "stack": None, "base": world.tip, "tree": "", "notes": [],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--fork x@y --stack f --id one --title T", "--id, --title means nothing with --fork"),
+        ("--update one --head 1 --base b1", "--base means nothing with --update"),
+        ("say-three.diff --stack s --head 1", "--head is the head of a pull request; say-three.diff is none"),
+        ("b1 --head 1", "--head is the head of a pull request; b1 is none"),
+        ("--fork x@y", "--fork makes a stack; name it with --stack"),
+        ("--update one", "--update needs --head SHA"),
+        ("say-three.diff --update one", "say what to import"),
+    ],
+)
+def test_words_that_would_do_nothing_are_refused(words: str, said: str, world: World, patchctl: Patchctl) -> None:
+    before = digest_of(world.workspace)
+    ran = patchctl("import", *words.split(), cwd=world.workspace)
+    assert (ran.code, said in ran.stderr, ran.stderr.count("\n")) == (2, True, 1), ran
+    assert digest_of(world.workspace) == before
 
 
 def test_an_error_is_one_object_too(world: World, patchctl: Patchctl) -> None:

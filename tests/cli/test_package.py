@@ -10,24 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.demo.built import BuiltDemo, built_demo
+from tests.demo.built import copied_demo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import Ran
+    from tests.demo.built import BuiltDemo
 
 PACKAGE = ("package", "demo", "--variant", "release")
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> BuiltDemo:
-    """Give a copy of the workspace with the built demo, and its cache."""
-    built = built_demo(tmp_path_factory)
-    monkeypatch.setenv("PATCHCTL_CACHE", str(built.cache))
-    shutil.copytree(built.root, tmp_path / "w", symlinks=True)
-    return BuiltDemo(tmp_path / "w", built.cache)
+    return copied_demo(tmp_path_factory, monkeypatch, tmp_path / "w")
 
 
 @pytest.fixture
@@ -118,6 +115,12 @@ def grow_a_file(root: Path) -> None:
         file.write(b"x")
 
 
+def turn_a_byte(root: Path) -> None:
+    path = root / "out" / "demo" / "release" / "bin" / "demo-cli"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
 @pytest.mark.parametrize(
     ("spoil", "code", "said"),
     [
@@ -125,6 +128,7 @@ def grow_a_file(root: Path) -> None:
         (change_settings, 9, "was built with other settings"),
         (more_targets, 9, "is a part build"),
         (grow_a_file, 9, "lacks bin/demo-cli, or it was changed"),
+        (turn_a_byte, 9, "lacks bin/demo-cli, or it was changed"),
         (lambda root: shutil.rmtree(root / "out"), 9, "is not built"),
     ],
 )

@@ -11,12 +11,14 @@ from patchctl.cli.ui import Ui
 from patchctl.demo import create
 from patchctl.errors import Code, PatchctlError
 from patchctl.ship.publish import Publisher, Target
+from tests.ship.git_server import served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.conftest import Ran
+    from tests.ship.git_server import GitServer
 
     Publish = Callable[..., Ran]
 
@@ -134,7 +136,7 @@ def test_an_empty_remote_is_refused_when_objects_are_nowhere_to_be_had(
 def test_a_dry_run_asks_and_pushes_nothing(fork: Path, publish: Publish) -> None:
     before = git(fork, "for-each-ref")
     ran = publish(fork, "--tag", "v1", "--dry-run")
-    assert (ran.code, "would move from nothing" in ran.stdout) == (0, True), ran
+    assert (ran.code, "would be new" in ran.stdout) == (0, True), ran
     assert git(fork, "for-each-ref") == before
 
 
@@ -190,7 +192,7 @@ def test_a_branch_that_moves_between_looking_and_pushing_is_left(
     publisher = Publisher(store, source, Target(str(fork), "main"), 0)
     before = git(fork, "rev-parse", "main")
     theirs = commit_on(fork, "main", "meanwhile")
-    with pytest.raises(PatchctlError, match="the branch main moved meanwhile") as error:
+    with pytest.raises(PatchctlError, match="somebody else pushed meanwhile") as error:
         publisher.push(before, None)
     app.close()
     assert error.value.code == Code.ATTENTION
@@ -211,7 +213,7 @@ def test_a_tag_that_names_something_else_does_not_move(fork: Path, publish: Publ
         (
             "pre-receive",
             "printf 'no \\007pushes on Friday\\n' >&2; exit 1",
-            "refused the push: no pushes on Friday",
+            "refused the push: no \\x07pushes on Friday",
         ),
         ("update", 'case "$1" in refs/tags/*) exit 1;; esac', "refused the push: "),
     ],
@@ -231,12 +233,99 @@ def test_a_remote_that_is_not_there_is_exit_7(publish: Publish) -> None:
     assert (ran.code, "cannot be reached" in ran.stderr, ran.stderr.count("\n")) == (7, True, 1), ran
 
 
+# --- over the wire ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(fork: Path) -> Iterator[GitServer]:
+    """Serve the fork over HTTP, open to pushes."""
+    git(fork, "config", "http.receivepack", "true")
+    with served(fork.parent) as found:
+        yield found
+
+
+def test_over_http_the_same_commits_arrive_and_a_password_is_never_shown(
+    workspace: Path, fork: Path, server: GitServer, publish: Publish
+) -> None:
+    server.password = "me:p@ss"
+    ran = publish(server.url("fork.git", user="me:p%40ss"), "--tag", "v1", "--json")
+    assert ran.code == 0, ran
+    assert json.loads(ran.stdout)["remote"] == server.url("fork.git", user="***")
+    assert (ran.stdout + ran.stderr).count("%40ss") == 0
+    assert git(fork, "rev-parse", "patched", "v1^{commit}").split() == locked(workspace)[-1:] * 2
+
+
+@pytest.mark.parametrize("place", [".gitconfig", ".config/git/config", "elsewhere"])
+def test_over_http_a_persons_credential_helper_is_asked(
+    place: str, isolated: Path, server: GitServer, publish: Publish
+) -> None:
+    server.password = "me:secret"
+    (isolated / place).parent.mkdir(parents=True, exist_ok=True)
+    (isolated / place).write_text('[credential]\n\thelper = "!f() { echo username=me; echo password=secret; }; f"\n')
+    if place == "elsewhere":
+        (isolated / ".gitconfig").write_text("[include]\n\tpath = elsewhere\n")
+    assert publish(server.url("fork.git")).code == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "user", "said"),
+    [
+        ({"password": "me:secret"}, "", "does not know you: could not read Username for"),
+        ({"password": "me:secret"}, "me:wrong", "does not know you: Authentication failed for"),
+        ({"readers": True}, "", "does not let you push"),
+        ({"moved": "http://127.0.0.1:9/upstream"}, "", "has moved, and is not followed"),
+    ],
+)
+def test_over_http_whom_the_server_refuses_reads_why_in_one_line(
+    settings: dict[str, object], user: str, said: str, fork: Path, server: GitServer, publish: Publish
+) -> None:
+    before = git(fork, "for-each-ref")
+    vars(server).update(settings)
+    ran = publish(server.url("fork.git", user=user))
+    assert (ran.code, said in ran.stderr, ran.stderr.count("\n"), "wrong" in ran.stderr) == (7, True, 1, False), ran
+    assert git(fork, "for-each-ref") == before
+
+
+@pytest.mark.parametrize("tag", [False, True])
+def test_over_http_a_push_that_loses_a_race_leaves_what_won_it(
+    fork: Path, server: GitServer, publish: Publish, *, tag: bool
+) -> None:
+    ref = "refs/tags/v1" if tag else "refs/heads/patched"
+    server.before_push = lambda: git(fork, "update-ref", ref, "main")
+    ran = publish(server.url("fork.git"), "--tag", "v1")
+    assert (ran.code, "somebody else pushed meanwhile" in ran.stderr) == (10, True), ran
+    assert git(fork, "rev-parse", ref) == git(fork, "rev-parse", "main")
+    assert git(fork, "for-each-ref", "--format=%(refname)").split() == sorted(["refs/heads/main", ref])
+
+
+def test_over_ssh_as_plain_servers_speak_it(
+    workspace: Path, fork: Path, tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sshd takes no GIT_PROTOCOL from a client unless it is told to, so git falls back to its oldest protocol."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text('#!/bin/sh\nunset GIT_PROTOCOL\nfor last; do :; done\nexec sh -c "$last"\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
+    git(tmp_path, "init", "--quiet", "--bare", "empty.git")
+    for remote in ("empty.git", "fork.git"):
+        ran = publish(f"ssh://git@host{tmp_path / remote}")
+        assert ran.code == 0, ran
+        assert git(tmp_path / remote, "rev-parse", "patched") == locked(workspace)[-1]
+    ssh.write_text('#!/bin/sh\necho "git@host: Permission denied (publickey)." >&2\nexit 255\n')
+    ran = publish(f"ssh://git@host{fork}")
+    assert (ran.code, "git@host: Permission denied (publickey); give git" in ran.stderr) == (7, True), ran
+
+
+# --- where it may not go ----------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("remote", "words", "said"),
     [
         ("origin", {}, "neither a URL nor a folder"),
         ("https://me:tok@github.com/Upstream/Demo.git", {}, "that is upstream, which patchctl never pushes to"),
         ("git@github.com:upstream/demo", {}, "that is upstream"),
+        ("https://github.com/me/../upstream%2Fdemo", {}, "that is upstream"),
         ("{mirror}", {}, "that is upstream"),
         ("https://host/x", {"branch": "a..b"}, "'a..b' cannot name a branch or tag"),
     ],

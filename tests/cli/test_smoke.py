@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ import pytest
 
 from patchctl.smoke.install import read_install
 from tests.demo.built import BuiltDemo, built_demo
+from tests.smoke.scripted import IDENTITY, make_install, running_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,3 +158,166 @@ def test_a_build_with_other_settings_is_tested_but_not_written_into_the_evidence
     assert ran.code == 0
     assert "warning: out/demo/release was built with other settings; it is not recorded; build it: " in ran.stderr
     assert not path.exists()
+
+
+PATCHES = ("whole-characters", "fresh-sampler", "request-seed")
+
+
+def test_every_probe_fails_on_the_unpatched_base_and_passes_with_its_patch_and_what_it_requires(
+    workspace: BuiltDemo, patchctl: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHCTL_CACHE", str(workspace.cache))
+    ran = patchctl("smoke", "demo", "--probe", "all", "--json", "-q", cwd=workspace.root)
+    told = json.loads(ran.stdout)
+    assert ran.code == 0, ran
+    assert [(it["id"], it["variant"], it["unpatched"], it["patched"], it["result"]) for it in told["probes"]] == [
+        (patch, "release", "fail", "pass", "pass") for patch in PATCHES
+    ]
+    assert read_install(workspace.root / "out" / "demo-base" / "release").identity.startswith("02847c808-")
+    evidence = json.loads((workspace.root / "stacks" / "demo.evidence.json").read_bytes())
+    assert sorted((it["patch"], it["variant"], it["unpatched"], it["patched"]) for it in evidence["probes"]) == sorted(
+        (patch, "release", "fail", "pass") for patch in PATCHES
+    )
+    assert evidence["variants"]["release"]["proven"] is True
+    shown = patchctl("report", "demo", "--format", "markdown", cwd=workspace.root).stdout
+    assert shown.count("release: pass (fail without it)") == len(PATCHES)
+    seed = json.loads((workspace.root / "out/demo-only-request-seed/release/build-info.json").read_bytes())
+    assert [patch["id"] for patch in seed["patches"]] == ["fresh-sampler", "request-seed"]
+
+
+def test_a_probe_that_passes_without_its_patch_is_exit_10_and_one_that_fails_with_it_exit_6(
+    workspace: BuiltDemo, patchctl: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHCTL_CACHE", str(workspace.cache))
+    probe = workspace.root / "patches" / "fresh-sampler" / "probe.yaml"
+    for command, code, said in (
+        ("true", 10, "passes without the patch: the base has what the patch is for"),
+        ("false", 6, "it exited with status 1"),
+    ):
+        probe.write_text(f"schema: 1\ncommand: {{run: [{command!r}]}}\n")
+        ran = patchctl("smoke", "demo", "--probe", "fresh-sampler", cwd=workspace.root)
+        assert (ran.code, said in ran.stdout) == (code, True), ran
+
+
+def test_a_probe_that_could_not_be_tried_is_exit_10_when_strict_and_is_not_recorded(
+    workspace: BuiltDemo, patchctl: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHCTL_CACHE", str(workspace.cache))
+    probe = workspace.root / "patches" / "fresh-sampler" / "probe.yaml"
+    probe.write_text("schema: 1\ncommand: {run: [sh, -c, 'echo no torch; exit 125']}\n")
+    words = ("smoke", "demo", "--probe", "fresh-sampler")
+    ran = patchctl(*words, cwd=workspace.root)
+    assert (ran.code, "no torch" in ran.stdout) == (0, True), ran
+    assert patchctl(*words, "--strict", cwd=workspace.root).code == 10
+    assert "probes" not in json.loads((workspace.root / "stacks" / "demo.evidence.json").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--probe", "all", "--vs", "base"), "--probe tries the base anyway"),
+        (("--bring", "x.json", "--fresh"), "--bring takes nothing but STACK"),
+        (("--package", "x.tar.gz", "--strict"), "--package goes alone"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    words: tuple[str, ...], said: str, workspace: BuiltDemo, patchctl: Callable[..., Ran]
+) -> None:
+    name = () if "--package" in words else ("demo",)
+    ran = patchctl("smoke", *name, *words, cwd=workspace.root)
+    assert (ran.code, said in ran.stderr) == (2, True), ran
+
+
+@pytest.mark.parametrize(
+    ("patch", "code", "said"),
+    [
+        ("fresh-sampla", 2, "demo has no patch 'fresh-sampla'; did you mean \"fresh-sampler\"?"),
+        ("fresh-sampler", 3, "fresh-sampler has no probe; write patches/fresh-sampler/probe.yaml"),
+    ],
+)
+def test_a_probe_that_is_not_there_is_said(
+    patch: str, code: int, said: str, workspace: BuiltDemo, patchctl: Callable[..., Ran]
+) -> None:
+    (workspace.root / "patches" / "fresh-sampler" / "probe.yaml").unlink()
+    ran = patchctl("smoke", "demo", "--probe", patch, cwd=workspace.root)
+    assert (ran.code, said in ran.stderr) == (code, True), ran
+
+
+def test_tests_stand_beside_those_of_the_unpatched_base(
+    workspace: BuiltDemo, patchctl: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHCTL_CACHE", str(workspace.cache))
+    ran = patchctl("smoke", "demo", "--vs", "base", cwd=workspace.root)
+    rows = {words[1]: words[2:4] for line in ran.stdout.splitlines() if (words := line.split())[0] == "release"}
+    assert ran.code == 0
+    assert rows["known-answer"] == ["pass", "pass"]
+    assert rows["probe-fresh-sampler"] == ["fail", "pass"]
+    told = json.loads(patchctl("smoke", "demo", "--vs", "base", "--json", "-q", cwd=workspace.root).stdout)
+    assert told["unpatched"]["proven"] == {"release": False}
+    assert told["proven"] == {"release": True}
+
+
+def test_unproven_is_exit_10_when_strict(workspace: BuiltDemo, patchctl: Callable[..., Ran]) -> None:
+    assert patchctl("smoke", "demo", "--strict", cwd=workspace.root).code == 0
+    change_stack(workspace, '["{bin}/demo-cli", --version]', '[sh, -c, "echo no model; exit 125"]')
+    assert patchctl("smoke", "demo", "--strict", cwd=workspace.root).code == 10
+    assert patchctl("smoke", "demo", cwd=workspace.root).code == 0
+
+
+def test_a_stack_says_what_it_expects_of_a_test_that_comes_with_patchctl(
+    workspace: BuiltDemo, patchctl: Callable[..., Ran]
+) -> None:
+    change_stack(workspace, "  - server-boots\n", "  - {name: server-boots, expect: fail, reason: '#9'}\n")
+    ran = patchctl("smoke", "demo", cwd=workspace.root)
+    assert (ran.code, "passes, but is expected to fail (#9)" in ran.stdout) == (10, True)
+    change_stack(workspace, "name: server-boots,", "name: server-bots,")
+    ran = patchctl("smoke", "demo", cwd=workspace.root)
+    assert (ran.code, 'there is no test "server-bots"; did you mean "server-boots"?' in ran.stderr) == (3, True)
+
+
+def replace_server(workspace: BuiltDemo, changes: str) -> None:
+    """Put a script in the place of the demo's server, noted as if it had been built."""
+    made = make_install(workspace.root / "made", changes, server="demo-server")
+    install, real = workspace.install, read_install(workspace.install)
+    script = (made.bin / "demo-server").read_text().replace(f"b7-{IDENTITY}", f"b30-{real.identity}")
+    path = install / "bin" / "demo-server"
+    path.write_text(script)
+    info = json.loads((install / "build-info.json").read_bytes())
+    for file in info["files"]:
+        if file["path"] == "bin/demo-server":
+            file.update(size=len(script.encode()), sha256=hashlib.sha256(script.encode()).hexdigest())
+    (install / "build-info.json").write_text(json.dumps({**info, "build_key": "scripted"}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ("def before(): time.sleep(60)", "the server was not ready after 1 s; GET /health: nobody listens"),
+        (
+            "def answer(c): c.sendall(b'HTTP/1.1 200 X\\r\\nContent-Length: 99\\r\\n\\r\\n{'); os._exit(7)",
+            "the server exited with status 7",
+        ),
+        ("def answer(c):\n    while True: os.write(1, b'spam ' * 4000)", "printed more than 1 MiB and was stopped"),
+        ("def answer(c): c.sendall(b'\\0\\1garbage\\r\\n\\r\\n')", "the answer is no HTTP"),
+        ("def answer(c): time.sleep(60)", "POST /completion: no answer within"),
+        ("def props(c): c.sendall(reply(200, {'build_info': 'b30-other'}))", "it is not the binary that was built"),
+    ],
+    ids=["hangs-at-load", "crashes-mid-answer", "floods", "garbage", "never", "another-binary"],
+)
+def test_a_server_that_misbehaves_is_exit_6_with_a_clear_line_and_nothing_left_running(
+    changes: str, said: str, workspace: BuiltDemo, patchctl: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patchctl.smoke.child.LOG_LIMIT", 2**20)
+    replace_server(workspace, changes)
+    path = workspace.root / "stacks" / "demo.yaml"
+    text = path.read_text()
+    request = "{path: /completion, method: POST, body: {prompt: a}, answer: {content: hello}}"
+    timeout = 1 if "time.sleep" in changes else 20
+    test = f'  - {{name: asked, timeout: {timeout}, http: {{server: "{{server}}", requests: [{request}]}}}}\n'
+    path.write_text(text[: text.index("  - server-boots")] + test)
+    for probe in workspace.root.glob("patches/*/probe.yaml"):
+        probe.unlink()
+    ran = patchctl("smoke", "demo", cwd=workspace.root)
+    assert (ran.code, said in ran.stdout) == (6, True), ran
+    assert "unproven: 1 of 1 failed" in ran.stdout
+    assert running_below(workspace.root) == []

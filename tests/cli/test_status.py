@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.demo.built import copied_demo
 from tests.series.world import World, text
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def test_a_landing_in_other_words_wants_a_review(fork: Fork) -> None:
     fork.world.commit({"a.c": text(OTHERS)}, "land another way (#7)")
     row = fork.status()
     assert row["verdict"] == "review"
-    assert "#7 landed as" in row["reason"]
+    assert "squash of #7, brings something else" in row["reason"]
 
 
 def test_a_declared_commit_retires_whatever_the_words(fork: Fork) -> None:
@@ -148,3 +149,96 @@ def test_the_table_names_every_stack_and_a_summary(fork: Fork) -> None:
     assert ran.code == 0
     assert ran.stdout.splitlines()[0].endswith("(b1): 1 keep")
     assert "ours  keep  not in the base" in ran.stdout
+
+
+# --- record -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["upstream: {pr: acme/up#7}  # ours", "# end"],
+         ["upstream: {pr: acme/up#7}  # ours", "drop_when: {commit: LANDED}", "# end"]),
+        (["drop_when: {probe: true} # try", "upstream: {pr: acme/up#7}"],
+         ["drop_when: {probe: true, commit: LANDED} # try", "upstream: {pr: acme/up#7}"]),
+        (["drop_when:", "  # when", "  pr: acme/up#7", "# end"],
+         ["drop_when:", "  # when", "  pr: acme/up#7", "  commit: LANDED", "# end"]),
+    ],
+)  # fmt: skip
+def test_record_writes_a_proved_landing_into_the_page_and_nothing_else(
+    fork: Fork, before: list[str], after: list[str]
+) -> None:
+    fork.page(*before)
+    page = fork.world.patches("ours") / "README.md"
+    landed = fork.world.commit({"a.c": text(OURS)}, "land it (#7)")
+    assert fork.status()["verdict"] == "retire"
+    assert page.read_text() == "\n".join(["---", "title: ours", *before, "---", ""])
+    assert fork.status("--record")["verdict"] == "retire"
+    assert page.read_text() == "\n".join(["---", "title: ours", *after, "---", ""]).replace("LANDED", landed)
+    fork.world.commit({"a.c": text({10: "all", 11: "new", 12: "again"})}, "rewrite (#9)")
+    written = page.read_bytes()
+    assert fork.status("--record")["reason"] == f"landed as {landed[:9]} in b2"
+    assert page.read_bytes() == written
+
+
+def test_record_writes_nothing_that_is_not_proved(fork: Fork) -> None:
+    fork.page(f"upstream: {{pr: {PR}}}")
+    page = fork.world.patches("ours") / "README.md"
+    before = page.read_bytes()
+    fork.world.commit({"a.c": text(OTHERS)}, "another way (#7)")
+    assert fork.status("--record")["verdict"] == "review"
+    fork.page()
+    fork.world.commit({"a.c": text(OURS)}, "the same (#30)")
+    assert fork.status("--record")["verdict"] == "retire"
+    fork.page(f"upstream: {{pr: {PR}}}")
+    assert page.read_bytes() == before
+
+
+def test_the_second_time_costs_no_git_process(fork: Fork) -> None:
+    from patchctl.git import COUNTER
+
+    fork.page(f"upstream: {{pr: {PR}}}")
+    fork.world.commit({"a.c": text(OTHERS)}, "another way (#7)")
+    first = fork.status()
+    before = COUNTER.processes
+    assert fork.status() == first
+    assert COUNTER.processes == before
+
+
+def test_verbose_tells_all_evidence(fork: Fork) -> None:
+    fork.world.commit({"a.c": text(OURS)}, "the same (#30)")
+    ran = fork.call("status", "s", "--onto", fork.world.tip, "-v", cwd=fork.world.workspace)
+    assert "      absorbed: merged with the base it brings nothing" in ran.stdout
+    assert "      coverage: the lines it adds stand in the base" in ran.stdout
+
+
+@pytest.mark.parametrize("age", ["1", "h", "-1h", "1w", "1.5h"])
+def test_an_age_needs_its_unit(fork: Fork, age: str) -> None:
+    assert fork.call("status", "--max-age", age, cwd=fork.world.workspace).code == 2
+
+
+# --- probe ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_probe_settles_it_by_experiment(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    patchctl: Callable[..., Any],
+) -> None:
+    """On the demo's b33 one patch is there and one is not; without their pages' words only the probes can tell."""
+    demo = copied_demo(tmp_path_factory, monkeypatch, tmp_path / "demo")
+    for patch in ("whole-characters", "fresh-sampler"):
+        (demo.root / "patches" / patch / "README.md").write_text(f"---\ntitle: {patch}\n---\n")
+    ran = patchctl("status", "demo", "--onto", "b33", "--probe", "--no-sandbox", "--json", cwd=demo.root)
+    assert ran.code == 0, ran
+    rows = {row["id"]: row for row in json.loads(ran.stdout)["stacks"][0]["patches"]}
+    assert rows["whole-characters"]["verdict"] == "retire"
+    assert rows["whole-characters"]["reason"] == "its probe passes on the unpatched base"
+    assert rows["fresh-sampler"]["verdict"] == "keep"
+    assert rows["fresh-sampler"]["reason"].startswith("its probe fails on the unpatched base: ")
+
+
+def test_the_box_is_for_probes_only(fork: Fork) -> None:
+    assert fork.call("status", "--no-sandbox", cwd=fork.world.workspace).code == 2

@@ -1,0 +1,463 @@
+"""``patchctl bisect`` with real builds: the answer, what it cost, and that nothing is lost or guessed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from patchctl.bisect.run import LOOK
+from patchctl.ledger import Ledger
+from tests.bisect.world import World, make_world
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Patchctl = Callable[..., Any]
+
+COMMITS, STEP, BROKEN = 48, 21, range(33, 37)
+NAMES = tuple(f"p{number:02}" for number in range(8))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Path]:
+    """An upstream whose commit 21 sets a flag, patches that set theirs; what was built once is built for all tests."""
+    folder = tmp_path_factory.mktemp("bisect")
+    world = make_world(folder, commits=COMMITS, patches=len(NAMES), culprit="0", step=STEP, broken=BROKEN, same=[20])
+    world.stack("bare", 1, [])
+    world.stack("old", 1, NAMES)
+    world.stack("new", COMMITS, NAMES)
+    world.stack("none", COMMITS, [])
+    world.stack("here", 1, NAMES[:4])
+    world.stack(
+        "late", COMMITS, NAMES, "tests: [{name: flag-off, command: {run: ['{bin}/engine'], output: 'upstream=0'}}]"
+    )
+    return world, folder / "cache"
+
+
+@pytest.fixture
+def world(made: tuple[World, Path], monkeypatch: pytest.MonkeyPatch) -> World:
+    world, cache = made
+    monkeypatch.setenv("PATCHCTL_CACHE", str(cache))
+    monkeypatch.setenv("PATCHCTL_MIRROR", world.mirror)
+    return world
+
+
+@pytest.fixture
+def bisect(world: World, patchctl: Patchctl) -> Patchctl:
+    def call(*words: object) -> Any:
+        return patchctl("bisect", *words, cwd=world.workspace)
+
+    return call
+
+
+def script(folder: Path, text: str, name: str = "check.sh") -> Path:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def bad_when(folder: Path, pattern: str) -> Path:
+    return script(folder, f"engine | grep -Eq '{pattern}' && exit 1\nexit 0")
+
+
+def answer(ran: Any) -> dict[str, Any]:
+    return json.loads(ran.stdout)
+
+
+UPSTREAM = ("--good", "bare", "--bad", "none")
+
+
+# --- the answer -------------------------------------------------------------------------------------------------------
+
+
+def test_the_commit_is_named_with_all_that_a_person_wants(bisect: Patchctl, tmp_path: Path, world: World) -> None:
+    check = bad_when(tmp_path, "upstream=1")
+    ran = bisect("--json", *UPSTREAM, "--", check)
+    assert ran.code == 0, ran
+    found = answer(ran)
+    (commit,) = found["culprit"]["commits"]
+    assert (found["culprit"]["kind"], found["culprit"]["ids"]) == ("upstream", [world.base(STEP)])
+    assert (commit["build"], commit["subject"], commit["pr"]) == (STEP, "engine : step 21 (#21)", "#21")
+    assert commit["author"] == "Ada Author <ada@example.invalid>"
+    assert commit["stat"] == "2 files changed, 3 insertions(+), 3 deletions(-)"
+    points = math.ceil(math.log2(COMMITS - 1)) + 2
+    assert len(found["points"]) <= points
+    assert found["tests"] <= points + 2  # each end once more
+    assert (found["schema_version"], found["confidence"], found["certain"]) == (1, 1.0, True)
+    assert found["axes"]["commits"] == COMMITS - 1
+
+    again = answer(bisect("--json", *UPSTREAM, "--", check))
+    assert (again["tests"], again["builds"], again["culprit"]) == (0, 0, found["culprit"])
+    said = bisect(*UPSTREAM, "--", check).stdout
+    assert said.startswith(f"culprit: upstream {world.base(STEP)[:9]} (b21) engine : step 21 (#21)\n")
+    assert "0 tests, 0 builds" in said
+
+
+@pytest.mark.parametrize(
+    ("ends", "pattern", "kind", "ids"),
+    [
+        (("bare", "late"), "p03=1", "patch", ["p03"]),
+        (("here", "old"), "p05=1", "patch", ["p05"]),
+        (("old", "here"), "p06=0", "patch", ["p06"]),
+        (("bare", "late"), "p02=1.*p05=1", "interaction", ["p02", "p05"]),
+        (("bare", "late"), "upstream=1.*p04=1", "interaction", ["p04", STEP]),
+        (("old", "new"), "upstream=1.*p01=1", "interaction", ["p01", STEP]),
+        (("old", "new"), "upstream=1", "upstream", [STEP]),
+    ],
+)
+def test_both_axes(
+    ends: tuple[str, str], pattern: str, kind: str, ids: list[Any], bisect: Patchctl, tmp_path: Path, world: World
+) -> None:
+    ran = bisect("--json", "--good", ends[0], "--bad", ends[1], "--", bad_when(tmp_path, pattern))
+    assert ran.code == 0, ran
+    found = answer(ran)
+    assert found["culprit"]["kind"] == kind
+    assert found["culprit"]["ids"] == [world.base(one) if isinstance(one, int) else one for one in ids]
+    commits, patches = math.ceil(math.log2(COMMITS - 1)), 3
+    permitted = {"upstream": commits, "patch": patches}.get(kind, commits + patches) + 4
+    permitted += sum(point["verdict"] == "skip" for point in found["points"])
+    assert len(found["points"]) <= permitted or len(found["culprit"]["patches"]) == 2
+
+
+def test_a_removed_patch_says_that_its_removal_broke_it(bisect: Patchctl, tmp_path: Path) -> None:
+    said = bisect("--good", "old", "--bad", "here", "--", bad_when(tmp_path, "p06=0")).stdout
+    assert said.startswith("culprit: the removal of the patch p06\n")
+
+
+def test_history_can_run_backwards(bisect: Patchctl, tmp_path: Path, world: World) -> None:
+    """What the older base lacks is a fix; the commit that brought it is named, and that it is missing."""
+    ran = bisect("--json", "--good", "none", "--bad", "bare", "--", bad_when(tmp_path, "upstream=0"))
+    found = answer(ran)
+    assert (found["culprit"]["ids"], found["culprit"]["reverse"]) == ([world.base(STEP)], True)
+    assert "culprit: without upstream" in bisect("--good", "none", "--bad", "bare", "--", tmp_path / "check.sh").stdout
+
+
+def test_a_broken_range_is_reported_as_one_never_the_commit_after_it(bisect: Patchctl, tmp_path: Path) -> None:
+    names = "|".join(f"b{build} " for build in range(1, 33))
+    check = script(tmp_path, f"engine | grep -Eq '^({names})' && exit 0\nexit 1")
+    ran = bisect("--json", *UPSTREAM, "--", check)
+    assert ran.code == 10, ran
+    found = answer(ran)
+    assert found["culprit"]["kind"] == "range"
+    assert [commit["build"] for commit in found["culprit"]["commits"]] == [33, 34, 35, 36, 37]
+    skipped = [point for point in found["points"] if point["verdict"] == "skip"]
+    assert all("gate failed" in look["detail"] or "compile" in look["detail"] for p in skipped for look in p["looks"])
+    assert len(found["points"]) <= math.ceil(math.log2(COMMITS - 1)) + 2 + len(skipped)
+
+
+def test_markdown_for_a_ci(bisect: Patchctl, tmp_path: Path) -> None:
+    said = bisect(*UPSTREAM, "--markdown", "--", bad_when(tmp_path, "upstream=1")).stdout
+    assert said.startswith("### culprit: upstream ")
+    assert "| b21 | bad | 1 | exit 1 |" in said
+    assert "--try" in said
+
+
+# --- the predicate ----------------------------------------------------------------------------------------------------
+
+
+def test_a_test_of_the_stack_judges(bisect: Patchctl, world: World) -> None:
+    found = answer(bisect("--json", "--stack", "late", "--good-base", world.base(1), "--bad-base", world.base(COMMITS),
+                          "--test", "flag-off"))  # fmt: skip
+    assert found["culprit"]["ids"] == [world.base(STEP)]
+    near = bisect(*UPSTREAM, "--test", "flag-of")
+    assert (near.code, "there is no test flag-of" in near.stderr) == (2, True)
+
+
+def test_only_the_failure_that_matches_is_bad(bisect: Patchctl, tmp_path: Path, world: World) -> None:
+    """The commits 10 to 15 fail in another way: without the pattern they would be blamed."""
+    text = "engine | grep -q '^b1[0-5] ' && exit 3\nengine | grep -q upstream=0 && exit 0\necho 'wrong: 1'; exit 1"
+    found = answer(bisect("--json", *UPSTREAM, "--match", "wrong: [0-9]", "--", script(tmp_path, text)))
+    assert found["culprit"]["ids"] == [world.base(STEP)]
+    verdicts = {point["build"]: point["looks"][0] for point in found["points"]}
+    assert verdicts[12] == {"verdict": "skip", "value": None, "detail": "exit 3, but not with wrong: [0-9]"}
+    assert verdicts[COMMITS]["detail"] == "wrong: 1"
+
+
+def test_a_number_is_measured_until_it_is_sure(bisect: Patchctl, tmp_path: Path, world: World) -> None:
+    check = script(tmp_path, "engine | sed -E 's/.*speed ([0-9]+).*/{\"speed\": \\1}/'")
+    words = ("--json", *UPSTREAM, "--bench", "speed", "--threshold")
+    found = answer(bisect(*words, "5%", "--", check))
+    assert found["culprit"]["ids"] == [world.base(STEP)]
+    assert (found["certain"], found["confidence"] >= 0.95) == (False, True)
+    assert bisect(*words, "30%", "--", check).code == 10
+    assert bisect(*words, "+5%", "--", check).code == 2
+    assert bisect(*words, "5%", "--jobs", "2", "--", check).code == 2
+
+
+def test_since_when_a_patch_does_not_apply_needs_no_command(
+    patchctl: Patchctl, tmp_path: Path, monkeypatch: Any
+) -> None:
+    world = make_world(tmp_path, commits=60, patches=3, clash=37)
+    monkeypatch.setenv("PATCHCTL_MIRROR", world.mirror)
+    world.stack("s", 1, world.names)
+    words = ["bisect", "--json", "--stack", "s", "--bad-base", world.base(60), "--until", "applies"]
+    ran = patchctl(*words, cwd=world.workspace)
+    assert ran.code == 0, ran
+    found = answer(ran)
+    assert (found["culprit"]["ids"], found["builds"]) == (["p01", world.base(37)], 0)
+    alone = answer(patchctl(*words, "--patch", "p01", cwd=world.workspace))
+    assert alone["culprit"]["ids"] == ["p01", world.base(37)]
+    assert patchctl(*words, "--patch", "p02", cwd=world.workspace).code == 10
+
+
+def test_since_when_it_does_not_compile(bisect: Patchctl, world: World) -> None:
+    found = answer(bisect("--json", "--stack", "bare", "--bad-base", world.base(35), "--until", "compiles"))
+    assert found["culprit"]["ids"] == [world.base(33)]
+
+
+# --- noise ------------------------------------------------------------------------------------------------------------
+
+
+def flaky(folder: Path, every: int = 3) -> Path:
+    """Fails two times in three where the flag is set, counted, so that every run of the tests sees the same."""
+    count = folder / "count"
+    text = f"n=$(cat {count} 2>/dev/null || echo 0); echo $((n + 1)) > {count}\nengine | grep -q upstream=0 && exit 0\n"
+    return script(folder, f"{text}[ $((n % {every})) -eq 0 ] && exit 0\nexit 1", f"flaky{every}.sh")
+
+
+def test_a_test_that_turns_out_flaky_is_repeated_until_sure(bisect: Patchctl, tmp_path: Path, world: World) -> None:
+    found = answer(bisect("--json", *UPSTREAM, "--", flaky(tmp_path)))
+    assert found["culprit"]["ids"] == [world.base(STEP)]
+    assert (found["certain"], found["confidence"] >= 0.95) == (False, True)
+    assert found["tests"] > len(found["points"])
+    assert found["probabilities"][0]["label"] == f"b{STEP}"
+    assert found["probabilities"][0]["share"] > 0.95
+
+
+def test_when_the_budget_ends_first_nothing_is_guessed(bisect: Patchctl, tmp_path: Path) -> None:
+    ran = bisect("--json", *UPSTREAM, "--confidence", "0.99", "--budget", "12", "--", flaky(tmp_path))
+    assert ran.code == 10
+    assert answer(ran)["culprit"] is None
+    assert answer(ran)["tests"] == 12
+    assert "--budget" in answer(ran)["why"]
+
+
+# --- what cannot be answered ------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_direction_is_told(bisect: Patchctl, tmp_path: Path) -> None:
+    ran = bisect(*UPSTREAM, "--", bad_when(tmp_path, "upstream=0"))
+    assert ran.code == 2
+    assert "the ends are the other way round" in ran.stderr
+
+
+@pytest.mark.parametrize(("exit_code", "words"), [(0, "both ends are good"), (1, "both ends are bad")])
+def test_ends_that_agree_are_told(exit_code: int, words: str, bisect: Patchctl, tmp_path: Path) -> None:
+    ran = bisect(*UPSTREAM, "--", script(tmp_path, f"exit {exit_code}"))
+    assert (ran.code, words in ran.stdout) == (10, True)
+
+
+@pytest.mark.parametrize("status", [126, 127])
+def test_126_and_127_of_the_good_end_stop_it_and_elsewhere_are_bad(
+    status: int, bisect: Patchctl, tmp_path: Path, world: World
+) -> None:
+    ran = bisect(*UPSTREAM, "--", script(tmp_path, f"exit {status}"))
+    assert (ran.code, f"exit {status} on the good end" in ran.stderr) == (9, True)
+    check = script(tmp_path, f"engine | grep -q upstream=0 && exit 0\nexit {status}")
+    assert answer(bisect("--json", *UPSTREAM, "--", check))["culprit"]["ids"] == [world.base(STEP)]
+
+
+def test_what_is_no_verdict_stops_it(bisect: Patchctl, tmp_path: Path) -> None:
+    ran = bisect(*UPSTREAM, "--", script(tmp_path, "exit 200"))
+    assert (ran.code, "exit 200, which is no verdict" in ran.stderr) == (6, True)
+
+
+def test_a_crash_is_bad(bisect: Patchctl, tmp_path: Path, world: World) -> None:
+    check = script(tmp_path, "engine | grep -q upstream=0 && exit 0\nkill -SEGV $$")
+    found = answer(bisect("--json", *UPSTREAM, "--", check))
+    assert found["culprit"]["ids"] == [world.base(STEP)]
+    assert any(point["looks"][0]["detail"] == "died of SIGSEGV" for point in found["points"])
+
+
+def test_a_command_that_does_not_exist_is_told_before_a_build(world: World, patchctl: Patchctl, tmp_path: Path,
+                                                                        monkeypatch: Any) -> None:  # fmt: skip
+    monkeypatch.setenv("PATCHCTL_CACHE", str(tmp_path / "cache"))
+    ran = patchctl("bisect", *UPSTREAM, "--", "no-such-program", cwd=world.workspace)
+    assert (ran.code, "there is no program no-such-program; the builds have: engine" in ran.stderr) == (9, True)
+    assert not (tmp_path / "cache" / "bisect").exists()
+
+
+def test_when_everything_between_is_skipped_all_of_it_is_left(bisect: Patchctl, tmp_path: Path, world: World) -> None:
+    check = script(tmp_path, f"engine | grep -q '^b1 ' && exit 0\nengine | grep -q '^b{COMMITS} ' && exit 1\nexit 125")
+    ran = bisect("--json", *UPSTREAM, "--", check)
+    assert ran.code == 10
+    assert len(answer(ran)["culprit"]["ids"]) == COMMITS - 1
+
+
+def test_an_end_that_cannot_be_tested_says_why_with_its_code(bisect: Patchctl, tmp_path: Path, world: World) -> None:
+    check = bad_when(tmp_path, "upstream=1")
+    broken = bisect("--stack", "bare", "--bad-base", world.base(34), "--", check)
+    assert (broken.code, "the end b34 cannot be tested: gate failed" in broken.stderr
+            or "the end b34 cannot be tested: compile failed" in broken.stderr) == (5, True)  # fmt: skip
+    skipped = bisect(*UPSTREAM, "--", script(tmp_path, "exit 125"))
+    assert (skipped.code, "the end b1 cannot be tested: exit 125" in skipped.stderr) == (125, True)
+
+
+def test_a_culprit_is_refused_when_nothing_that_was_compiled_differs(bisect: Patchctl, tmp_path: Path) -> None:
+    """The commit 20 changes a text file alone; a test that blames it looks at something else."""
+    names = "|".join(f"b{build} " for build in range(1, 20))
+    ran = bisect("--json", *UPSTREAM, "--", script(tmp_path, f"engine | grep -Eq '^({names})' && exit 0\nexit 1"))
+    assert ran.code == 10
+    assert answer(ran)["culprit"] is None
+    assert "what was compiled and installed is the same" in answer(ran)["why"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "give the ends"),
+        (["--good", "old", "--", "true"], "--bad is missing"),
+        (["--stack", "old", "--", "true"], "--bad-base is missing"),
+        (["--good", "old", "--bad", "new", "--bad-base", "b3", "--", "true"], "are for --stack"),
+        ([*UPSTREAM], "nothing is given to tell good from bad"),
+        ([*UPSTREAM, "--until", "applies", "--", "true"], "--until and COMMAND are given"),
+        ([*UPSTREAM, "--bench", "speed"], "nothing is given"),
+        ([*UPSTREAM, "--match", "(", "--", "true"], "is no regular expression"),
+        ([*UPSTREAM, "--bench", "x", "--threshold", "much", "--", "true"], "is no share"),
+        (["--stack", "old", "--patch", "p0", "--bad-base", "b3", "--until", "applies"], "no patch 'p0'"),
+        (["--continue", "--good", "old"], "go alone"),
+        ([*UPSTREAM, "--try", "b3", "--", "true"], "is no point of this bisect"),
+    ],
+)
+def test_words_that_cannot_be_meant_are_refused(words: list[str], said: str, bisect: Patchctl) -> None:
+    ran = bisect(*words)
+    assert (ran.code, said in ran.stderr) == (2, True), ran
+
+
+# --- resume and log ---------------------------------------------------------------------------------------------------
+
+
+def started(world: World, *words: object) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "patchctl", "bisect", *map(str, words)]
+    return subprocess.Popen(
+        command, cwd=world.workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def counted(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def counting(folder: Path) -> tuple[Path, Path]:
+    """A script that writes down on which build it ran, slowly enough to be stopped."""
+    log = folder / "ran"
+    return script(folder, f"engine | cut -d' ' -f1 >> {log}\nsleep 0.2\nengine | grep -q upstream=0"), log
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_what_was_seen_before_it_was_stopped_is_not_asked_again(
+    number: signal.Signals, world: World, bisect: Patchctl, tmp_path: Path
+) -> None:
+    check, log = counting(tmp_path)
+    running = started(world, *UPSTREAM, "--", check)
+    while len(counted(log)) < 5 and running.poll() is None:
+        time.sleep(0.02)
+    os.killpg(running.pid, number)
+    assert running.wait() == (130 if number == signal.SIGINT else -9)
+    before = counted(log)
+    found = answer(bisect("--continue", "--json"))
+    assert found["culprit"]["ids"] == [world.base(STEP)]
+    after = counted(log)[len(before) :]
+    # The one that was under way may run again; what was seen does not.
+    seen = before[:-1] if number == signal.SIGKILL else before
+    assert sum(after.count(build) for build in set(seen[:4])) <= 2
+    assert found["tests"] == len(after)
+    assert bisect("--continue").code == 0
+    assert len(counted(log)) == len(before) + len(after)
+
+
+def test_the_log_holds_every_point_with_what_tests_it_again(bisect: Patchctl, tmp_path: Path, world: World) -> None:
+    check, log = counting(tmp_path)
+    found = answer(bisect("--json", *UPSTREAM, "--", check))
+    shown = bisect("--log")
+    assert shown.code == 0
+    assert shown.stdout.splitlines()[-1].startswith("culprit: upstream")
+    points = answer(bisect("--log", "--json"))["points"]
+    assert [point["point"] for point in points] == [point["point"] for point in found["points"]]
+    assert len(counted(log)) == found["tests"]
+    for point in points[:2]:
+        assert point["replay"] in shown.stdout
+        words = shlex.split(point["replay"])[2:]
+        ran = bisect(*words)
+        assert (ran.code, f"  {point['verdict']}  " in ran.stdout) == ({"good": 0, "bad": 6}[point["verdict"]], True)
+    assert len(counted(log)) == found["tests"] + 2
+
+
+def test_an_unfinished_bisect_says_how_to_go_on(bisect: Patchctl, tmp_path: Path) -> None:
+    check = script(tmp_path, "engine | grep -q upstream=0 && exit 0\nexit 1")
+    assert bisect(*UPSTREAM, "--budget", "3", "--", check).code == 10
+    shown = bisect("--log").stdout
+    assert "not finished; go on with: patchctl bisect --continue" in shown
+    assert len(re.findall(r"--try", shown)) == 2
+
+
+def test_no_bisect_yet_is_told(world: World, patchctl: Patchctl, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("PATCHCTL_CACHE", str(tmp_path))
+    assert "no bisect was started" in patchctl("bisect", "--continue", cwd=world.workspace).stderr
+
+
+def test_fresh_believes_nothing(bisect: Patchctl, tmp_path: Path) -> None:
+    check, log = counting(tmp_path)
+    first = answer(bisect("--json", *UPSTREAM, "--", check))["tests"]
+    assert answer(bisect("--json", *UPSTREAM, "--fresh", "--", check))["tests"] == first
+    assert len(counted(log)) == 2 * first
+
+
+def test_a_script_that_was_edited_is_another_test(bisect: Patchctl, tmp_path: Path) -> None:
+    assert bisect(*UPSTREAM, "--", bad_when(tmp_path, "upstream=1")).code == 0
+    assert bisect(*UPSTREAM, "--", bad_when(tmp_path, "upstream=7")).code == 10
+
+
+# --- several at once, a full disk -------------------------------------------------------------------------------------
+
+
+def test_several_points_at_once_give_the_same_answer_and_leave_nothing_running(
+    bisect: Patchctl, tmp_path: Path, world: World
+) -> None:
+    check, log = counting(tmp_path)
+    found = answer(bisect("--json", *UPSTREAM, "--jobs", "3", "--", check))
+    assert found["culprit"]["ids"] == [world.base(STEP)]
+    mine = subprocess.run(["pgrep", "-f", str(check)], capture_output=True, text=True, check=False).stdout
+    assert mine == ""
+    looked = len(counted(log))
+    assert looked > len(found["points"])  # points that turned out not to be needed
+    assert answer(bisect("--json", *UPSTREAM, "--", check))["tests"] == 0
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(world: World, bisect: Patchctl, tmp_path: Path) -> None:
+    check = bad_when(tmp_path, "upstream=1")
+    limited = script(tmp_path, f'ulimit -f 0\nexec {sys.executable} -m patchctl bisect "$@"', "limited.sh")
+    words = [str(limited), *UPSTREAM, "--fresh", "--", str(check)]
+    done = subprocess.run(words, cwd=world.workspace, capture_output=True, text=True, check=False)
+    assert done.returncode == 9, done.stderr
+    assert "Traceback" not in done.stderr
+    assert re.search("File too large|disk|cannot use the ledger", done.stderr)
+    assert bisect(*UPSTREAM, "--", check).code == 0
+
+
+def test_the_report_finds_the_last_bisect_of_a_release(bisect: Patchctl, tmp_path: Path, made: Any) -> None:
+    found = answer(bisect("--json", *UPSTREAM, "--", bad_when(tmp_path, "upstream=1")))
+    ledger = Ledger(made[1] / "ledger.sqlite")
+    assert {"schema_version": 1, **ledger.get("bisect", "none")} == found
+    ledger.close()
+
+
+def test_what_a_point_costs_in_the_ledger_is_a_row_a_look(bisect: Patchctl, tmp_path: Path, made: Any) -> None:
+    check = bad_when(tmp_path, "upstream=1|never-seen-before")
+    found = answer(bisect("--json", *UPSTREAM, "--", check))
+    ledger = Ledger(made[1] / "ledger.sqlite")
+    rows = ledger._ask("SELECT COUNT(*) FROM results WHERE kind=?", (LOOK,))
+    assert int(rows[0][0]) >= found["tests"] > 0
+    ledger.close()
