@@ -221,6 +221,7 @@ def noisy_runs(runs: int) -> None:
                 tests.append(found["tests"])
                 taken.append(seconds)
         rows.append([label, right, answered, runs, statistics.mean(tests), statistics.mean(taken)])
+        table(f"{label}: end to end", [rows[0], rows[-1]])
     table("end to end under noise, stated 95 %", rows)
 
 

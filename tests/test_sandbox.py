@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 PLAIN = ("bwrap", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "true")
 # Asked of bubblewrap itself: were patchctl's own answer believed, a box without walls would have no tests.
 HOST_CAN = shutil.which("bwrap") is not None and subprocess.run(PLAIN, capture_output=True, check=False).returncode == 0
+# One after the other: all sandboxes of one user share the bound on processes that one of these tests uses up.
+pytestmark = pytest.mark.xdist_group("sandbox")
 needs_sandbox = pytest.mark.skipif(not HOST_CAN, reason="bubblewrap cannot make namespaces on this machine")
 SLEEP = 3600 + os.getpid() % 1000  # seconds: what leftover processes are known by
 

@@ -20,12 +20,11 @@ PAUSE = 0.05  # seconds between looks at the processes
 
 
 class Ahead:
-    """Starts ``patchctl bisect --try`` for points; whatever ends this process ends them too."""
+    """Starts ``command`` with a point as its last word; whatever ends this process ends those it started."""
 
-    def __init__(self, bisect: Bisect, command: Sequence[str], words: Sequence[str], logs: Path) -> None:
+    def __init__(self, bisect: Bisect, command: Sequence[str], logs: Path) -> None:
         self.bisect = bisect
         self.command = list(command)
-        self.words = list(words)
         self.logs = logs
 
     def look(self, states: Sequence[State]) -> None:
@@ -40,6 +39,4 @@ class Ahead:
 
     def _start(self, state: State) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
         word = self.bisect.axes.word(state)
-        at = self.words.index("--") if "--" in self.words else len(self.words)
-        command = [*self.command, *self.words[:at], "--try", word, *self.words[at:]]
-        return process.started(command, log=self.logs / f"{word[:12]}.log")
+        return process.started([*self.command, word], log=self.logs / f"{word[:12]}.log")

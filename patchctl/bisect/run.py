@@ -136,7 +136,8 @@ class Bisect:
                     return needed
                 if needed is None:
                     continue
-                if ahead is not None:
+                # A bisect that turned out to be noisy takes looks that only it knows the keys of.
+                if ahead is not None and self.evidence.certain == (self.settings.confidence is None):
                     ahead(self.speculate(needed))
                 self._look_into(needed)
         except BudgetError:
@@ -159,6 +160,13 @@ class Bisect:
     def is_known(self, state: State) -> bool:
         """Return whether the next look at a point is in the ledger already."""
         return self._known(state, len(self._rows(state))) is not None
+
+    def looks_known(self, state: State) -> int:
+        """Return how many looks at a point the ledger holds."""
+        number = 0
+        while self._known(state, number) is not None:
+            number += 1
+        return number
 
     def _rows(self, state: State) -> list[Row]:
         point = self.points.get(state)

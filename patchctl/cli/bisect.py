@@ -109,7 +109,7 @@ def bisect(app: App, *, action: str | None, point: str | None, markdown: bool, f
     asked = _asked(app, action, fresh=fresh, words=words)
     made = _make(app, asked, parallel=point is None)
     if point is not None:
-        return _try(app, made, point)
+        return _try(app, made, point, again=action is None)
     if action == "log":
         return _show_log(app, made, asked)
     keep_session(app, asked)
@@ -320,16 +320,17 @@ def _ahead(app: App, made: Bisect, asked: Asked) -> Any:
         return None
     from patchctl.bisect.ahead import Ahead
 
-    words = [sys.executable, "-m", "patchctl", "bisect", "-q", "--json", "--jobs", str(asked.jobs)]
-    return Ahead(made, words, asked.replay(), app.cache / "bisect" / "ahead").look
+    words = [sys.executable, "-m", "patchctl", "bisect", "-q", "--json", "--continue", "--try"]
+    return Ahead(made, words, app.cache / "bisect" / "ahead").look
 
 
 # --- one point --------------------------------------------------------------------------------------------------------
 
 
-def _try(app: App, made: Bisect, word: str) -> int:
+def _try(app: App, made: Bisect, word: str, *, again: bool) -> int:
+    """Test one point: ``again`` replaces what was seen first, else it is the look that comes next."""
     state: State = made.axes.state(word)
-    row = made.look(state, 0)
+    row = made.look(state, 0 if again else made.looks_known(state))
     app.ui.say(f"{made.axes.label(state)}  {row.verdict}  {row.detail}")
     app.ui.result({"point": word, "label": made.axes.label(state), **asdict(row)})
     return {"good": Code.OK, "bad": Code.TEST, "skip": Code.SKIP}[row.verdict]

@@ -436,6 +436,17 @@ def test_several_points_at_once_give_the_same_answer_and_leave_nothing_running(
     assert answer(bisect("--json", *UPSTREAM, "--", check))["tests"] == 0
 
 
+@pytest.mark.parametrize("more", [["--fresh"], ["--confidence", "0.9"]], ids=["fresh", "flaky"])
+def test_several_at_once_see_for_the_bisect_that_started_them(
+    more: list[str], bisect: Patchctl, tmp_path: Path, world: World
+) -> None:
+    check, log = counting(tmp_path)
+    found = answer(bisect("--json", *UPSTREAM, "--jobs", "2", *more, "--", check))
+    assert found["culprit"]["ids"] == [world.base(STEP)]
+    assert found["tests"] == 0  # those it started took all the looks
+    assert len(counted(log)) >= sum(len(point["looks"]) for point in found["points"])
+
+
 def test_a_full_disk_is_told_and_nothing_is_lost(world: World, bisect: Patchctl, tmp_path: Path) -> None:
     check = bad_when(tmp_path, "upstream=1")
     limited = script(tmp_path, f'ulimit -f 0\nexec {sys.executable} -m patchctl bisect "$@"', "limited.sh")
