@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Ran
 
+pytestmark = pytest.mark.xdist_group("sandbox")  # they share a bound on processes
+
 STACK = """\
 schema: 1
 release: one
