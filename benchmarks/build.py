@@ -3,11 +3,11 @@
     CCACHE_DIR=~/.cache/ccache PATCHCTL_MIRROR='https://github.com/ggml-org/llama.cpp=/srv/llama.cpp.git' \\
         python benchmarks/build.py --stack stacks/b9187.yaml --variant cpu
 
-Measures, each beside its plain counterpart: a full build in a new place with a warm compiler cache; a rebuild after the
-last patch changed one file (the compiler cache has neither version), for a file that compiles in a second and for those
-the stack's own patches touch most; a build with nothing to do. Both sides configure with the same settings and build
-the same targets, without tests, which plain Ninja has not; patchctl also judges the patches, checks out, configures and
-links anew for the new identity, and installs. What the stack's tests take comes on top and is printed.
+Measures, each beside its plain counterpart: a full build in a new place with a warm compiler cache; a rebuild after a
+patch changed, a line in every file that one of the stack's patches touches (the compiler cache has neither version);
+the same for a single file that compiles in seconds; a build with nothing to do. Both sides configure with the same
+settings and build the same targets, without tests, which plain Ninja has not; patchctl also judges the patches, checks
+out, configures and links anew for the new identity, and installs. What the stack's tests take comes on top.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 PATCH = "benchmark-change"
-TOUCHED = ("src/llama-grammar.cpp", "src/llama-memory-recurrent.cpp", "tools/server/server-context.cpp")
+LIKE = ("rollback-server-fallback", "rollback-cell-copy")
+SMALL = "src/llama-memory-recurrent.cpp"
+CODE = re.compile(r"^\+\+\+ b/(\S+\.(?:c|cpp|h|hpp|cu|cuh))$", re.MULTILINE)
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -45,13 +48,14 @@ def timed(action: Callable[[], object]) -> float:
 class Bench:
     """Two places for patchctl and one for plain CMake, sharing one compiler cache."""
 
-    def __init__(self, folder: Path, stack: Path, variant: str, touched: Sequence[str]) -> None:
+    def __init__(self, folder: Path, stack: Path, variant: str, like: Sequence[str]) -> None:
         self.folder = folder
         self.release = stack.stem
         self.variant = variant
-        self.touched = touched
         self.source = ROOT
+        self.changes = {f"as {name} does": self.touched(name) for name in like} | {f"{SMALL} alone": [SMALL]}
         self.plain = folder / "plain"
+        self.token = f"benchmark_{uuid.uuid4().hex}"
         self.env = {
             "PATCHCTL_CACHE": str(folder / "cache"),
             "CCACHE_DIR": os.environ.get("CCACHE_DIR", str(folder / "ccache")),
@@ -80,8 +84,13 @@ class Bench:
         loaded: dict[str, Any] = json.loads(path.read_text())
         return loaded
 
-    def change(self, place: Path, touch: str, text: str) -> None:
-        """Make or change the last patch of the stack, which appends one line to a file."""
+    def touched(self, name: str) -> list[str]:
+        """Return the files of code that a patch touches."""
+        texts = [path.read_text(errors="replace") for path in (self.source / "patches" / name).glob("*.patch")]
+        return sorted({file for text in texts for file in CODE.findall(text)})
+
+    def change(self, place: Path, touched: Sequence[str], line: str) -> None:
+        """Make or change the last patch of the stack, which appends one line to each of these files."""
         stack = place / "stacks" / f"{self.release}.yaml"
         page = place / "patches" / PATCH
         if not page.exists():
@@ -89,19 +98,23 @@ class Bench:
             (page / "README.md").write_text("---\ntitle: a change for the benchmark\n---\n")
             lines = stack.read_text().replace("\nbuild:\n", f"\n  - {PATCH}\n\nbuild:\n", 1)
             stack.write_text(lines)
-        (page / "b9187.patch").write_bytes(self.diff(touch, text))
+        (page / "b9187.patch").write_bytes(self.diff(touched, line))
 
-    def diff(self, touch: str, text: str) -> bytes:
-        """Return a patch that appends one line to a file, made by git on a scratch repository."""
+    def line(self, name: str) -> str:
+        """Return a declaration that no compiler cache has seen; a comment would be one it has."""
+        return f"extern int {self.token}_{name};\n"
+
+    def diff(self, touched: Sequence[str], line: str) -> bytes:
+        """Return a patch that appends one line to each of these files, made by git on a scratch repository."""
         scratch = Path(tempfile.mkdtemp(dir=self.folder))
         run("git", "init", "-q", cwd=scratch)
-        file = scratch / touch
-        file.parent.mkdir(parents=True)
-        file.write_bytes(self.original[touch])
-        run("git", "add", ".", cwd=scratch)
-        run("git", "commit", "-q", "-m", "base", cwd=scratch)
-        file.write_bytes(self.original[touch] + text.encode())
-        run("git", "commit", "-q", "-a", "-m", "benchmark: change one line", cwd=scratch)
+        for added, message in (("", "base"), (line, "benchmark: change one line")):
+            for touch in touched:
+                file = scratch / touch
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(self.original[touch] + added.encode())
+            run("git", "add", ".", cwd=scratch)
+            run("git", "commit", "-q", "-m", message, cwd=scratch)
         flags = ("--zero-commit", "--full-index", "--no-signature", "--no-stat")
         mail = run("git", "format-patch", "-1", "--stdout", *flags, cwd=scratch)
         return mail + f"\nbase-commit: {self.base}\n".encode()
@@ -111,7 +124,8 @@ class Bench:
         place = self.workspace("first")
         self.build(place)
         slot = next(path for path in (self.folder / "cache" / "build").iterdir() if path.is_dir())
-        self.original = {touch: (slot / "src" / touch).read_bytes() for touch in self.touched}
+        files = {touch for touched in self.changes.values() for touch in touched}
+        self.original = {touch: (slot / "src" / touch).read_bytes() for touch in files}
         shutil.copytree(slot / "src", self.plain / "src", symlinks=True)
         info = self.info(place)
         self.base = str(info["base"])
@@ -139,14 +153,19 @@ class Bench:
                    cwd=place, env=self.env)  # fmt: skip
         return sum(result["seconds"] for result in json.loads(said)["results"])
 
-    def rebuild(self, place: Path, touch: str, times: int) -> tuple[list[float], list[float]]:
-        """Change one file by patchctl and by hand, in turn; return the seconds of each."""
+    def rebuild(self, place: Path, touched: Sequence[str], times: int) -> tuple[list[float], list[float]]:
+        """Change files by patchctl and by hand, in turn; return the seconds of each."""
         ours, theirs = [], []
         for at in range(times):
-            self.change(place, touch, f"// change {at} by patchctl\n")
+            self.change(place, touched, self.line(f"{at}_by_patchctl"))
             ours.append(timed(lambda: self.build(place)))
-            (self.plain / "src" / touch).write_bytes(self.original[touch] + f"// change {at} by hand\n".encode())
+            for touch in touched:
+                new = self.original[touch] + self.line(f"{at}_by_hand").encode()
+                (self.plain / "src" / touch).write_bytes(new)
             theirs.append(timed(lambda: self.plain_build(configure=False)))
+        for touch in touched:  # what the next change compiles is to be its own
+            (self.plain / "src" / touch).write_bytes(self.original[touch])
+        self.plain_build(configure=False)
         return ours, theirs
 
 
@@ -155,12 +174,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stack", type=Path, default=ROOT / "stacks" / "b9187.yaml")
     parser.add_argument("--variant", default="cpu")
-    parser.add_argument("--touch", action="append")
+    parser.add_argument("--like", action="append", help="a patch whose files are changed (repeatable)")
     parser.add_argument("--times", type=int, default=3)
     words = parser.parse_args()
     os.environ.pop("CCACHE_BASEDIR", None)
     with tempfile.TemporaryDirectory() as name:
-        bench = Bench(Path(name), words.stack, words.variant, words.touch or TOUCHED)
+        bench = Bench(Path(name), words.stack, words.variant, words.like or LIKE)
         cold = timed(bench.first)
         bench.plain_build(configure=True)
         warm, plain = [], []
@@ -173,7 +192,7 @@ def main() -> None:
         ninja_idle = [timed(lambda: bench.plain_build(configure=False)) for _ in range(words.times)]
         measured = [
             ("full build, new place, warm ccache", warm, plain),
-            *((f"rebuild, {touch}", *bench.rebuild(place, touch, words.times)) for touch in bench.touched),
+            *((f"rebuild, {how}", *bench.rebuild(place, files, words.times)) for how, files in bench.changes.items()),
             ("nothing to do", idle, ninja_idle),
         ]
         rows: list[list[object]] = [["", "patchctl", "plain", "ratio"]]

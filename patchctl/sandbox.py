@@ -2,7 +2,8 @@
 
 Bubblewrap makes it from the kernel's namespaces. What runs inside has a network with nothing in it, a home folder that
 is empty, no tokens in its environment, a bounded number of processes of bounded size, and ends with patchctl. The
-kernel counts processes by user: root has no such bound, so root's box runs as ``nobody``.
+kernel counts processes by user and does not bound root's: root's box runs as a user without an account, another one
+for each place of work, or the bomb in one box would starve what runs in all the others.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import site
 import stat
 import sys
 import tempfile
+import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 GIB = 1 << 30
-NOBODY = 65534
+USERS = range(60578, 61184)  # without accounts on any system: https://systemd.io/UIDS-GIDS
 TEMPORARY = "/tmp"  # noqa: S108 - the box's own, where nobody else can write
 ACCOUNT = f"{TEMPORARY}/home"
+OWN = {"HOME": ACCOUNT, "TMPDIR": TEMPORARY, "USER": "sandbox", "LOGNAME": "sandbox"}
 TOOLS = ("bwrap", "setpriv", "sh")
 # What a compiler needs of the system. All else is not there: /home, /root, /run with its sockets, /var, /srv, /mnt.
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
@@ -90,7 +93,7 @@ class Sandbox:
     """A box: the paths that it may read and write beside the system, and its bounds.
 
     ``processes`` counts threads too; ``memory`` is what one process may hold, in bytes, 0 for what the machine allows;
-    ``devices`` lets it use graphics cards; ``variables`` are set inside; ``user`` is who root becomes.
+    ``devices`` lets it use graphics cards; ``variables`` are set inside.
     """
 
     readable: tuple[Path, ...] = ()
@@ -99,8 +102,13 @@ class Sandbox:
     processes: int = 0
     memory: int = 0
     devices: bool = False
-    user: int = NOBODY
     host: Host = field(default_factory=this_host)
+
+    @property
+    def user(self) -> int:
+        """Return who root becomes: boxes that write the same folder first are the same user, others hardly ever."""
+        place = os.fspath(self.writable[0]) if self.writable else ""
+        return USERS[zlib.crc32(os.fsencode(place)) % len(USERS)]
 
     def also(
         self,
@@ -124,7 +132,7 @@ class Sandbox:
 
         Of ``env`` goes in what patchctl set itself and what is known to hold no secret.
         """
-        tools, inside = self.host.tools, {**_known(env, os.environ), **self.variables, **_own(self.host)}
+        tools, inside = self.host.tools, {**_known(env, os.environ), **self.variables, **OWN}
         return [
             tools["bwrap"],
             "--clearenv",
@@ -193,11 +201,6 @@ def _known(env: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, st
         for name, value in env.items()
         if inherited.get(name) != value or (HARMLESS.fullmatch(name) and value)
     }
-
-
-def _own(host: Host) -> dict[str, str]:
-    name = "nobody" if host.root else "sandbox"
-    return {"HOME": ACCOUNT, "TMPDIR": TEMPORARY, "USER": name, "LOGNAME": name}
 
 
 def _system() -> list[str]:
@@ -317,8 +320,7 @@ def why_not() -> str:
     with tempfile.TemporaryDirectory(prefix="patchctl-sandbox-") as name:
         folder = Path(name) / "own"
         folder.mkdir()
-        # A user of its own: processes of other sandboxes are not to count in this one.
-        box = Sandbox(writable=(folder,), processes=6, user=NOBODY - 1 - os.getpid() % 4096, host=host)
+        box = Sandbox(writable=(folder,), processes=6, host=host)
         words = ["sh", "-c", TRIAL, "sh", str(Path.home()), "/usr", str(folder)]
         log = Path(name) / "log"
         done = process.run(box.wrap(words, env=os.environ, cwd=folder), log=log, timeout=30)

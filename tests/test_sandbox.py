@@ -22,7 +22,7 @@ from patchctl.errors import PatchctlError
 from patchctl.manifest.lockfile import lock_path
 from patchctl.manifest.trust import require_committed
 from patchctl.sandbox import (
-    NOBODY,
+    USERS,
     Host,
     Sandbox,
     _judge,
@@ -47,25 +47,6 @@ if TYPE_CHECKING:
 PLAIN = ("bwrap", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "true")
 # Asked of bubblewrap itself: were patchctl's own answer believed, a box without walls would have no tests.
 HOST_CAN = shutil.which("bwrap") is not None and subprocess.run(PLAIN, capture_output=True, check=False).returncode == 0
-# One after the other: all sandboxes of one user share the bound on processes that one of these tests uses up.
-pytestmark = pytest.mark.xdist_group("sandbox")
-
-
-@pytest.fixture(autouse=True)
-def nobody_runs() -> None:
-    """Wait for what an earlier test's bomb left: processes count until the kernel has buried them."""
-    until = time.monotonic() + 20
-    while time.monotonic() < until and any(map(_is_nobodys, Path("/proc").glob("[0-9]*"))):
-        time.sleep(0.05)
-
-
-def _is_nobodys(process: Path) -> bool:
-    try:
-        return process.stat().st_uid == NOBODY
-    except OSError:
-        return False
-
-
 needs_sandbox = pytest.mark.skipif(not HOST_CAN, reason="bubblewrap cannot make namespaces on this machine")
 SLEEP = 3600 + os.getpid() % 1000  # seconds: what leftover processes are known by
 
@@ -187,7 +168,7 @@ def test_a_fork_bomb_stops_at_the_bound_and_ends_with_the_box(own: Path) -> None
     set -- /proc/[0-9]*
     echo "count $#" > count
     """
-    inside(Sandbox(writable=(own,), processes=60, user=NOBODY - 5000), bomb, own)
+    inside(Sandbox(writable=(own,), processes=60), bomb, own)
     counted = int((own / "count").read_text().split()[1])
     assert 30 < counted <= 62
     assert left() == []
@@ -263,10 +244,14 @@ def test_the_command_line_is_a_value() -> None:
     assert line[-5:-2] == ["768", "-v", str(4 << 20)]
 
 
-def test_root_becomes_nobody_because_the_kernel_bounds_nobody_but_not_root() -> None:
-    line = Sandbox(host=replace(HOST, root=True)).command(["true"], env={}, cwd=Path("/"))
+def test_root_becomes_a_user_without_account_the_same_for_boxes_that_share_a_folder() -> None:
+    box = Sandbox(host=replace(HOST, root=True), writable=(Path("/a"),))
+    line = box.command(["true"], env={}, cwd=Path("/"))
     assert "--unshare-user" not in line
-    assert line[line.index("/t/setpriv") + 1] == f"--reuid={NOBODY}"
+    assert line[line.index("/t/setpriv") + 1] == f"--reuid={box.user}"
+    assert box.user in USERS
+    assert box.also(writable=[Path("/c")]).user == box.user
+    assert len({Sandbox(writable=(Path(f"/{at}"),)).user for at in range(20)}) > 15
 
 
 def test_graphics_cards_are_there_only_when_asked_for() -> None:

@@ -18,9 +18,10 @@ from patchctl.manifest.edit import remove_item, set_scalar
 from patchctl.series.judge import Outcome
 from patchctl.series.resolve import Resolved, load_patches
 from patchctl.series.sequence import Series
-from patchctl.upstream.evidence import Detectors, Question
+from patchctl.upstream.evidence import Detectors
 from patchctl.upstream.history import History
-from patchctl.upstream.verdict import Verdict, decide
+from patchctl.upstream.survey import Survey, Told
+from patchctl.upstream.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from patchctl.series.patch import Patch
     from patchctl.series.sequence import Step
     from patchctl.store import Store
-    from patchctl.upstream.verdict import Evidence
+    from patchctl.upstream.survey import Row
 
 
 class Action(str, enum.Enum):
@@ -183,8 +184,14 @@ def target_of(
     return Target(stack, path, name, to, build)
 
 
-def plan(workspace: Workspace, target: Target, store: Store, tell: Callable[[str], None] = lambda _: None) -> Plan:
-    """Return what a repin does with each patch of a stack. Changes no file.
+def plan(
+    workspace: Workspace,
+    target: Target,
+    store: Store,
+    ask: Callable[[Survey], Told] = lambda _: Told(),
+    tell: Callable[[str], None] = lambda _: None,
+) -> Plan:
+    """Return what a repin does with each patch of a stack. Changes no file; ``ask`` is who else than git knows.
 
     Raises PatchctlError when upstream or an object that is needed cannot be had, InvalidError for a patch that cannot
     be read.
@@ -195,32 +202,26 @@ def plan(workspace: Workspace, target: Target, store: Store, tell: Callable[[str
     # What a patch in mid-stack was made on exists only once those before it are applied on the old base.
     recorded.sequence(base, old)
     tell("upstream")
-    pages = [workspace.load_page(patch.id).page for patch in old]
-    questions = [Question(patch, page, target.commit) for patch, page in zip(old, pages, strict=True)]
-    found = Detectors(recorded, History(store, target.commit)).gather_all(questions)
-    verdicts = {patch.id: _verdict(evidence) for patch, evidence in zip(old, found, strict=True)}
+    pages = {patch.id: workspace.load_page(patch.id).page for patch in old}
+    survey = Survey(Detectors(recorded, History(store, target.commit)), old, pages, target.commit, target.build)
+    rows = {row.patch: row for row in survey.rows(ask(survey))}
     tell("patches")
     series = Series(store, load_patches(workspace, stack, store, target.commit), allow=stack.stack.policy.allow)
-    carried = [patch for patch in series.stack if verdicts[patch.id][0] is not Verdict.RETIRE]
+    carried = [patch for patch in series.stack if rows[patch.id].verdict is not Verdict.RETIRE]
     steps = dict(zip((patch.id for patch in carried), series.sequence(target.commit, carried), strict=True))
     resolved = Resolved(target.commit, target.build, tuple(carried), tuple(steps.values()))
-    choices = tuple(_choice(patch, verdicts[patch.id], steps.get(patch.id)) for patch in series.stack)
+    choices = tuple(_choice(patch, rows[patch.id], steps.get(patch.id)) for patch in series.stack)
     return Plan(target, choices, resolved, series)
 
 
-def _verdict(evidence: Sequence[Evidence]) -> tuple[Verdict, str, int | None]:
-    verdict, reason = decide(evidence)
-    builds = [one.build for one in evidence if one.detail == reason and one.build is not None]
-    return verdict, reason, builds[0] if builds else None
-
-
-def _choice(patch: Patch, verdict: tuple[Verdict, str, int | None], step: Step | None) -> Choice:
+def _choice(patch: Patch, row: Row, step: Step | None) -> Choice:
     if step is None:
-        return Choice(patch.id, Action.RETIRE, *verdict[:2], landed=verdict[2])
+        builds = [one.build for one in row.evidence if one.detail == row.reason and one.build is not None]
+        return Choice(patch.id, Action.RETIRE, row.verdict, row.reason, landed=builds[0] if builds else None)
     by_outcome = {Outcome.CONFLICT: Action.SOLVE, Outcome.BLOCKED: Action.WAIT}
     action = by_outcome.get(step.outcome, Action.REFRESH if _moved(patch, step) else Action.CARRY)
     detail = step.detail if step.outcome.failed else ""
-    return Choice(patch.id, action, *verdict[:2], step.outcome, step.conflicts, detail)
+    return Choice(patch.id, action, row.verdict, row.reason, step.outcome, step.conflicts, detail)
 
 
 def _moved(patch: Patch, step: Step) -> bool:

@@ -82,6 +82,12 @@ def compile_targets(
     return done
 
 
+def steps_left(ninja: Ninja, targets: Sequence[str]) -> int | None:
+    """Return how many steps Ninja would run for ``targets``, None when it does not say. Runs none of them."""
+    said = process.output(ninja.wrapped([ninja.tool.path, "-C", ninja.build, "-n", *targets]))
+    return None if said is None else sum(not line.startswith("ninja: ") for line in said.splitlines())
+
+
 def _counted(start: Progress, done: int, total: int, seconds: float) -> Progress:
     eta = seconds / done * (total - done) if done else None
     return replace(start, done=done, total=total, seconds=seconds, eta=eta)

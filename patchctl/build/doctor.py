@@ -149,7 +149,7 @@ def _sandbox() -> Check:
     if why:
         what, _, advice = why.partition("; ")
         return Check("sandbox", MISSING, f"{what}; nothing runs unattended here", advice, needed=False)
-    user = "nobody" if this_host().root else "you, in a user namespace"
+    user = "a user without account" if this_host().root else "you, in a user namespace"
     return Check("sandbox", OK, f"bubblewrap, tried: no network, no home, bounded; code runs as {user}", needed=False)
 
 

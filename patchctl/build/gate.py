@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchctl import process
+from patchctl.build.compile import steps_left
 from patchctl.build.ninjalog import included_files
 from patchctl.errors import Code, PatchctlError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from patchctl.build.compile import Ninja
 
+FEW_STEPS = 32
 HEADERS = frozenset({".h", ".hh", ".hpp", ".cuh", ".inl", ".inc", ".ipp", ".tpp"})
 
 
@@ -39,6 +41,14 @@ def _place(path: str, error: SyntaxError | ValueError) -> str:
         return f"{path}: error: {error}"
     quoted = f"\n    {error.text.strip()}" if error.text else ""
     return f"{path}:{error.lineno or 0}:{error.offset or 0}: error: {error.msg}{quoted}"
+
+
+def little_left(ninja: Ninja, targets: Sequence[str]) -> bool:
+    """Return whether a folder that was built before is so far that a gate would only keep the other processors idle."""
+    if not (ninja.build / ".ninja_log").exists():
+        return False
+    left = steps_left(ninja, targets)
+    return left is not None and left <= FEW_STEPS
 
 
 def gate_outputs(ninja: Ninja, touched: Sequence[str], targets: Sequence[str]) -> list[str]:

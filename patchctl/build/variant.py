@@ -17,7 +17,7 @@ from patchctl.build.compile import Ninja, compile_targets
 from patchctl.build.configure import configure
 from patchctl.build.cuda import CudaLibraries, find_libraries, require, toolkit_root
 from patchctl.build.folder import BuildFolder, Plan
-from patchctl.build.gate import check_python, gate_outputs
+from patchctl.build.gate import check_python, gate_outputs, little_left
 from patchctl.build.orphans import wait_for_orphans
 from patchctl.build.progress import Progress, ignore
 from patchctl.build.toolchain import is_native
@@ -272,7 +272,9 @@ def _compile(run: _Run, *, gate_only: bool) -> None:
         return
     ninja = Ninja(tool, job.folder, job.src, run.environment, job.jobs, job.keep_going, job.toolchain.nvcc, run.sandbox)
     fileapi.closure(fileapi.read_targets(job.folder), job.wanted)
-    for step, targets in (("gate", gate_outputs(ninja, job.source.touched, job.wanted)), ("compile", list(job.wanted))):
+    gated = gate_only or not little_left(ninja, job.wanted)
+    first = gate_outputs(ninja, job.source.touched, job.wanted) if gated else []
+    for step, targets in (("gate", first), ("compile", list(job.wanted))):
         if targets and not (gate_only and step == "compile"):
             done = compile_targets(ninja, targets, log=job.log(step), start=run.step(step), watch=run.watch)
             run.durations[step] = done.seconds

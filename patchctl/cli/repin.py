@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from patchctl.series.sequence import Step
     from patchctl.series.session import Stop
     from patchctl.series.worktree import Worktree
+    from patchctl.upstream.survey import Survey, Told
 
 COLOURS = {"retire": "blue", "carry": "green", "refresh": "cyan", "solve": "red", "wait": "yellow", "leave out": "red"}
 GO_ON = ("resume", "skip", "abort")
@@ -35,6 +36,9 @@ GO_ON = ("resume", "skip", "abort")
 @click.option("--in-place", is_flag=True, help="Move STACK itself, for a stack that follows upstream.")
 @click.option("--no-build", is_flag=True, help="Write and lock the new stack, but do not build and test it.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and write nothing.")
+@click.option("--probe", is_flag=True, help="Try the probes on the unpatched base, in a sandbox: what passes can go.")
+@click.option("--no-sandbox", is_flag=True, help="Trust upstream's code: --probe builds and runs it as you.")
+@click.option("--offline", is_flag=True, help="Ask nobody: git's objects at hand and what GitHub said before.")
 @click.option("--continue", "action", flag_value="resume", help="Go on: the conflict in the worktree is solved.")
 @click.option("--skip", "action", flag_value="skip", help="Go on without the patch at hand and those that need it.")
 @click.option("--abort", "action", flag_value="abort", help="Remove the worktree; nothing else was written.")
@@ -68,6 +72,8 @@ def _check_words(to: str | None, action: str | None, how: dict[str, Any]) -> Non
         raise PatchctlError(Code.USAGE, f"--{action.replace('resume', 'continue')} goes on as it began; give no --to")
     if not action and to is None:
         raise PatchctlError(Code.USAGE, "say where to with --to REF")
+    if how["no_sandbox"] and not how["probe"]:
+        raise PatchctlError(Code.USAGE, "--no-sandbox belongs to --probe")
     if how["release"] and how["in_place"]:
         raise PatchctlError(Code.USAGE, "--release names a new stack; --in-place keeps the one there is")
 
@@ -92,7 +98,7 @@ class Run:
 
     # --- begin ----------------------------------------------------------------------------------------------------
 
-    def begin(self, to: str, *, release: str | None, in_place: bool, dry_run: bool, build: bool) -> int:
+    def begin(self, to: str, *, release: str | None, in_place: bool, dry_run: bool, build: bool, **ask: bool) -> int:
         """Plan; write what needs no person, or stop where one is needed."""
         from patchctl.author.repin import already, plan, target_of
 
@@ -102,13 +108,23 @@ class Run:
             commit = self.store.resolve(to, self.stack.stack.upstream.commit)
             target = target_of(self.app.workspace, self.stack, self.store, commit, release=release, in_place=in_place)
             there = already(self.app.workspace, target)
-            made = plan(self.app.workspace, target, self.store, show)
+            made = plan(self.app.workspace, target, self.store, lambda survey: self._told(survey, **ask), show)
         if there is not None:
             return self._again(target, there, made.choices, dry_run=dry_run, build=build)
         self._require_allowed(made)
         if dry_run:
             return self._planned(made)
         return self._stop_or_finish(made, build=build) if made.conflicts else self._write(made, build=build)
+
+    def _told(self, survey: Survey, *, probe: bool, no_sandbox: bool, offline: bool) -> Told:
+        from patchctl.cli.hearsay import Hearsay
+        from patchctl.cli.unpatched import probe_results
+
+        hearsay = Hearsay(self.app, [survey], offline=offline)
+        probes = probe_results(self.app, self.stack, survey.base, sandbox=not no_sandbox) if probe else {}
+        told = hearsay.told(survey, probes)
+        hearsay.warn()
+        return told
 
     def _require_allowed(self, made: Plan) -> None:
         if made.carried.refused:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from patchctl.build.compile import Ninja
-from patchctl.build.gate import check_python, gate_outputs
+from patchctl.build.gate import FEW_STEPS, check_python, gate_outputs
 from patchctl.build.ninjalog import included_files
 from patchctl.errors import PatchctlError
 from tests.build.project import MINI, Bench
@@ -76,3 +76,15 @@ def test_python_that_does_not_compile_is_named_with_its_place(tmp_path: Path, te
 def test_python_that_compiles_with_a_warning_and_files_that_are_gone_pass(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text('x = "\\d"\n')
     check_python(tmp_path, ["a.py", "gone.py", "b.cpp"])
+
+
+def test_where_little_is_left_of_a_folder_built_before_nothing_is_compiled_first(bench: Bench) -> None:
+    many = {f"parts/many{at}.cpp": f"int many{at}() {{ return {at}; }}\n" for at in range(FEW_STEPS)}
+    files = MINI | many | {"CMakeLists.txt": MINI["CMakeLists.txt"] + f"target_sources(greet PRIVATE {' '.join(many)})\n"}
+    bench.build(files, touched=("greet.cpp",))
+    assert "gate" in bench.steps()
+    bench.build(files | {"greet.cpp": MINI["greet.cpp"] + "int more;\n"}, touched=("greet.cpp",))
+    assert bench.steps() == ["configure", "compile", "install"]
+    changed = {name: f"{text}int also_{at};\n" for at, (name, text) in enumerate(many.items())}
+    bench.build(files | changed, touched=("greet.cpp", *many))
+    assert "gate" in bench.steps()

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     Patchctl = Callable[..., Any]
 
-pytestmark = pytest.mark.xdist_group("sandbox")  # they share a bound on processes
 
 OUTSIDE = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from tests.conftest import Ran
 
-pytestmark = pytest.mark.xdist_group("sandbox")  # they share a bound on processes
 
 STACK = """\
 schema: 1
@@ -153,4 +152,4 @@ def test_doctor_says_why_there_can_be_no_sandbox_and_how_to_have_one(
 def test_doctor_tries_the_sandbox_and_says_as_whom_code_runs(patchctl: Callable[..., Ran], place: Path) -> None:
     row = checks(patchctl("doctor", "--json", cwd=place))["sandbox"]
     assert row["state"] == "ok"
-    assert str(row["detail"]).endswith("nobody" if os.geteuid() == 0 else "user namespace")
+    assert str(row["detail"]).endswith("without account" if os.geteuid() == 0 else "user namespace")

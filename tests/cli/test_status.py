@@ -238,6 +238,10 @@ def test_the_probe_settles_it_by_experiment(
     assert rows["whole-characters"]["reason"] == "its probe passes on the unpatched base"
     assert rows["fresh-sampler"]["verdict"] == "keep"
     assert rows["fresh-sampler"]["reason"].startswith("its probe fails on the unpatched base: ")
+    ran = patchctl("repin", "demo", "--to", "b33", "--probe", "--no-sandbox", "--dry-run", "--json", cwd=demo.root)
+    planned = {row["id"]: row for row in json.loads(ran.stdout)["patches"]}
+    assert planned["whole-characters"]["action"] == "retire"
+    assert [planned[name]["reason"] for name in rows] == [row["reason"] for row in rows.values()]
 
 
 def test_the_box_is_for_probes_only(fork: Fork) -> None:

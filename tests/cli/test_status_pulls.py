@@ -329,3 +329,23 @@ def test_markdown_shows_upstreams_text_as_text(pulls: Pulls) -> None:
     cells = re.split(r"(?<!\\)\|", lines[4])
     assert [cell.strip() for cell in cells[1:3]] == ["ours acme/up#7", "keep"]
     assert "a\\|b\\<img\\>\\`@\u200byou \\[x\\](y)" in cells[3]
+
+
+# --- repin ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_repin_knows_what_github_says(pulls: Pulls) -> None:
+    landed = pulls.world.commit({"a.c": text(OURS), "b.c": text({3: "more"})}, "landed by hand")
+    tip = pulls.world.commit({"a.c": text({10: "all", 11: "new", 12: "again"})}, "rewrite (#9)")
+    pulls.fake.know("acme/up", 7, state="MERGED", commit=landed)
+
+    def plan(*words: str) -> dict[str, Any]:
+        ran = pulls.call("repin", "s", "--to", tip, "--dry-run", "--json", *words, cwd=pulls.world.workspace)
+        found: dict[str, Any] = json.loads(ran.stdout)["patches"][0]
+        return found
+
+    assert (plan("--offline")["action"], pulls.fake.asked) == ("solve", []), "git alone sees no more than a conflict"
+    told = plan()
+    assert told["action"] == "retire"
+    assert told["reason"] == f"landed as {landed[:9]} in b2, what #7 was merged as, all of the patch is in it"
+    assert plan("--offline")["action"] == "retire", "what GitHub said is remembered"
