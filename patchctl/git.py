@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from patchctl import process
 from patchctl.errors import Code, PatchctlError
+from patchctl.gitfault import hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from git.cmd import Git as GitCommand
 
 OID = re.compile(r"[0-9a-f]{40}")
-NO_ROOM = re.compile(r"No space left|Disk quota exceeded|File too large|unable to (?:write|create) [a-z ]*file")
 MINIMUM = (2, 38)  # merge-tree --write-tree
 
 # GitPython looks for git when it is imported, and complains before patchctl can.
@@ -196,8 +196,8 @@ def _failure(words: Sequence[str], result: Result) -> PatchctlError:
     # To an option or a command that it does not know yet, git answers with its usage.
     if words[0] == "merge-tree" and result.status == 129 and (found := version() or ()) < MINIMUM:
         return _no_git(f"{'.'.join(map(str, found))} was")
-    if NO_ROOM.search(result.stderr):
-        return GitError(words, result.status, f"{result.stderr.strip()}; is there room on the disk?", Code.ENVIRONMENT)
+    if advice := hint(result.stderr):
+        return GitError(words, result.status, f"{result.stderr.strip()}; {advice}", Code.ENVIRONMENT)
     return GitError(words, result.status, result.stderr)
 
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from patchctl.errors import Code, PatchctlError
 from patchctl.files import disk_errors, folder_beside, locked, remove_folder, replace_folder, write_atomic
-from patchctl.git import NO_ROOM, OID, GitError, MissingObjectError, Repo, run_git
+from patchctl.git import OID, GitError, MissingObjectError, Repo, run_git
+from patchctl.gitfault import DAMAGED, NO_ROOM, SHALLOW
 from patchctl.ledger import digest
 from patchctl.text import redacted
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from patchctl.ledger import Ledger
@@ -109,7 +110,7 @@ class Store:
         # A file URL makes git speak its protocol, so filters work and nothing is linked into the mirror.
         return f"file://{place}" if place.startswith("/") else place
 
-    def _fetch(self, *refspecs: str, wanted: Iterable[str] = ()) -> None:
+    def _fetch(self, *refspecs: str, wanted: Iterable[str] = (), options: Sequence[str] = ()) -> None:
         """Fetch into the store; raises GitError as git reports it."""
         _ = self.birth
         self._drop_stale_locks()
@@ -118,7 +119,7 @@ class Store:
         # What is fetched blob by blob cannot be negotiated: the store lacks what the mirror would assume.
         extra = ["fetch.negotiationAlgorithm=noop"] if stdin else []
         self.repo.run(
-            *words, *(["--stdin"] if stdin else []), REMOTE, *refspecs,
+            *words, *options, *(["--stdin"] if stdin else []), REMOTE, *refspecs,
             stdin=stdin, settings=[*self.remote_settings(), *extra], progress=self._report,
         )  # fmt: skip
         self.repo.close()
@@ -133,9 +134,9 @@ class Store:
             for left in self.folder.glob(pattern):
                 left.unlink(missing_ok=True)
 
-    def _locked_fetch(self, *refspecs: str, wanted: Iterable[str] = ()) -> None:
+    def _locked_fetch(self, *refspecs: str, wanted: Iterable[str] = (), options: Sequence[str] = ()) -> None:
         with self._locked():
-            self._fetch(*refspecs, wanted=wanted)
+            self._fetch(*refspecs, wanted=wanted, options=options)
 
     def _locked(self) -> contextlib.AbstractContextManager[None]:
         return locked(self.folder.with_suffix(".lock"), f"the store of {self.url}", wait=600)
@@ -165,10 +166,33 @@ class Store:
                 self._drop_stale_locks()
                 self.repo.run("update-ref", self._pin(oid), oid)
             return
+        self._bring(oid)
+
+    def _bring(self, oid: str) -> None:
+        """Fetch a commit and prove that its history is whole: git takes what a partial copy lacks for promised."""
+        # What is here already, but for its parents, is fetched only when all of it is.
+        for again in ((), ("--refetch",)):
+            try:
+                self._locked_fetch(f"+{oid}:{self._pin(oid)}", options=again)
+            except GitError as error:
+                raise self._explained(error, oid) from error
+            if self._is_whole(oid):
+                return
+        where = self.url if self.place == self.url else f"the mirror {self.place}"
+        why = f"{where} is a shallow copy, it lacks parents of {oid[:9]}"
+        raise PatchctlError(Code.NETWORK, f"{why}; give it all of them there with: git fetch --unshallow")
+
+    def _is_whole(self, oid: str) -> bool:
+        """Return whether all that leads to a pinned commit is here; notes its build number, or takes the pin away."""
         try:
-            self._locked_fetch(f"+{oid}:{self._pin(oid)}")
+            number = self.repo.count(oid)
         except GitError as error:
-            raise self._explained(error, oid) from error
+            if not SHALLOW.search(error.stderr):
+                raise
+            self.repo.run("update-ref", "-d", self._pin(oid))
+            return False
+        self.ledger.put("build-number", oid, number)
+        return True
 
     def tree_of(self, oid: str) -> str:
         """Return the tree of a commit of upstream; a store that lost objects is filled again."""
@@ -187,6 +211,8 @@ class Store:
         if NOT_THERE.search(error.stderr) or "bad object" in error.stderr or "not a commit" in error.stderr:
             where = self.url if self.place == self.url else f"{self.url} (mirror {self.place})"
             return PatchctlError(Code.INVALID, f"{where} has no commit {wanted}")
+        if DAMAGED.search(error.stderr):
+            return error
         if error.status < 0:
             why = f"git was ended by signal {-error.status} while fetching {self.url}"
             return PatchctlError(Code.ENVIRONMENT, f"{why}; is there room on the disk and in memory?")
@@ -200,10 +226,11 @@ class Store:
     def build_number(self, oid: str) -> int:
         """Return upstream's build number of a commit: how many commits lead to it."""
         kept: int | None = self.ledger.get("build-number", oid)
-        if kept is None:
+        while kept is None:
             self.ensure_commit(oid)
-            kept = self.repo.count(oid)
-            self.ledger.put("build-number", oid, kept)
+            kept = self.ledger.get("build-number", oid)
+            if kept is None:  # the ledger forgot it, or a kill came between fetch and proof: this takes the pin away
+                self._is_whole(oid)
         return kept
 
     def resolve(self, name: str, anchor: str | None = None) -> str:

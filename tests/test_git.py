@@ -10,6 +10,7 @@ import pytest
 
 from patchctl.errors import Code, PatchctlError
 from patchctl.git import COUNTER, GitError, MissingObjectError, Repo, run_git, scrubbed, version
+from patchctl.gitfault import NO_ROOM
 from tests.conftest import ROOT
 from tests.series.world import World, show, text
 
@@ -158,3 +159,16 @@ def test_a_git_that_is_too_old_to_merge_in_memory_is_told(monkeypatch: pytest.Mo
     with pytest.raises(PatchctlError, match=r"git 2\.38 or newer is needed; 2\.34\.1 was found") as error:
         Repo(tmp_path).merge("1" * 40, "2" * 40)
     assert error.value.exit_code == Code.ENVIRONMENT
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "fatal: update_ref failed for ref 'refs/x': cannot update ref 'refs/x': couldn't write '/s/refs/x.lock'",
+        "fatal: sha1 file '/s/objects/pack/tmp_idx_8aYre9' write error. Out of diskspace",
+        "error: unable to write file a.c",
+        "fatal: cannot store: No space left on device",
+    ],
+)
+def test_what_git_says_of_a_full_disk_is_known(said: str) -> None:
+    assert NO_ROOM.search(said)

@@ -373,6 +373,47 @@ def test_a_fetch_that_was_killed_is_made_again(world: World, isolated: Path, pat
     assert not list(folder.glob("**/tmp_*"))
 
 
+def test_a_shallow_mirror_is_named_and_leaves_nothing_that_a_whole_one_cannot_mend(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patchctl: Patchctl
+) -> None:
+    shallow = tmp_path / "shallow.git"
+    git("clone", "--quiet", "--bare", "--depth", "3", f"file://{world.upstream}", shallow)
+    monkeypatch.setenv("PATCHCTL_MIRROR", f"{URL}={shallow}")
+    for _ in range(2):
+        ran = patchctl("check", "s", cwd=world.workspace)
+        assert (ran.code, f"the mirror {shallow} is a shallow copy" in ran.stderr) == (7, True), ran
+    monkeypatch.setenv("PATCHCTL_MIRROR", world.mirror)
+    ran = patchctl("check", "s", cwd=world.workspace)
+    assert (ran.code, "b10" in ran.stdout) == (0, True), ran
+
+
+def test_a_commit_that_was_fetched_and_not_yet_proven_when_killed_is_proven_later(world: World, store: Store) -> None:
+    shallow = world.upstream.with_name("shallow.git")
+    git("clone", "--quiet", "--bare", "--depth", "3", f"file://{world.upstream}", shallow)
+    with pytest.raises(PatchctlError, match="shallow"):
+        store.at(str(shallow)).ensure_commit(world.tip)
+    git("-C", store.folder, "update-ref", f"refs/patchctl/bases/{world.tip}", world.tip)
+    assert store.build_number(world.tip) == 10
+
+
+@pytest.mark.parametrize("what", ["objects", "head"])
+def test_a_damaged_store_is_told_with_what_mends_it(
+    what: str, world: World, isolated: Path, patchctl: Patchctl
+) -> None:
+    assert patchctl("check", "s", cwd=world.workspace).code == 0
+    folder = store_folder(isolated)
+    if what == "head":
+        (folder / "HEAD").write_bytes(b"")
+    for path in folder.glob("objects/??/*") if what == "objects" else ():
+        path.chmod(0o644)
+        path.write_bytes(b"")
+    later = world.commit({"engine.c": text({29: "theirs"})}, "engine : step 11 (#11)")
+    ran = patchctl("check", "s", "--onto", later, cwd=world.workspace)
+    assert (ran.code, "patchctl cache --free all" in ran.stderr) == (9, True), ran
+    assert patchctl("cache", "--free", "all", cwd=world.workspace).code == 0
+    assert patchctl("check", "s", cwd=world.workspace).code == 0
+
+
 def test_locks_left_by_a_killed_git_do_not_matter_for_a_commit_that_is_here(world: World, store: Store) -> None:
     oids = commits(world)
     store.ensure_commit(oids[9])

@@ -34,7 +34,8 @@ SOLVED_AWAY = "solved to nothing: the base has all of it"
 class Note:
     """What was decided when a repin began: where it leads, and each patch's choice, in order.
 
-    ``emptied`` are the patches of which a person left nothing, because the base has all.
+    ``emptied`` are the patches of which a person left nothing, because the base has all; ``prove``: build and test the
+    new stack at the end.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Note:
     in_place: bool
     choices: tuple[Choice, ...]
     emptied: tuple[str, ...] = ()
+    prove: bool = True
 
     def encode(self) -> bytes:
         """Return the content of the file, below ``.git``, that holds this."""
@@ -55,11 +57,11 @@ class Note:
         return Target(stack, path, self.release, self.commit, self.build, in_place=self.in_place)
 
 
-def note_of(workspace: Workspace, plan: Plan) -> Note:
+def note_of(workspace: Workspace, plan: Plan, *, prove: bool = True) -> Note:
     """Return what a plan has decided."""
     target = plan.target
     path = target.path.relative_to(workspace.root).as_posix()
-    return Note(path, target.release, target.commit, target.build, target.in_place, plan.choices)
+    return Note(path, target.release, target.commit, target.build, target.in_place, plan.choices, prove=prove)
 
 
 def stack_of(workspace: Workspace, worktree: Worktree) -> StackFile:

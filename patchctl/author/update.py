@@ -11,6 +11,7 @@ from patchctl.errors import Code, PatchctlError
 from patchctl.files import write_atomic
 from patchctl.git import OID
 from patchctl.manifest.edit import set_scalar
+from patchctl.manifest.workspace import revision_key
 from patchctl.series.explain import plain
 from patchctl.series.patch import Patch
 from patchctl.series.resolve import load_patches
@@ -103,6 +104,7 @@ def _place(target: Target, store: Store, patch_id: str, made_on: str) -> tuple[s
         names = ", ".join(file.document.path for file in files)
         raise PatchctlError(Code.USAGE, f"{patch_id} is in several stacks ({names}); say for which base with --stack")
     if not files:
+        _require_newest(target, store, patch_id, made_on)
         return made_on, []
     base = files[0].stack.upstream.commit
     patches = load_patches(target.workspace, files[0], store, base)
@@ -110,6 +112,16 @@ def _place(target: Target, store: Store, patch_id: str, made_on: str) -> tuple[s
     if patch_id not in ids:
         raise PatchctlError(Code.USAGE, f"{files[0].document.path} has no patch {patch_id}")
     return base, [replace(patch) for patch in patches[: ids.index(patch_id)]]
+
+
+def _require_newest(target: Target, store: Store, patch_id: str, base: str) -> None:
+    """Refuse a revision for a base before that of one there is: the page would name a head that nobody builds."""
+    build = store.build_number(base)
+    keys = [key for path in target.workspace.revisions(patch_id) if (key := revision_key(path.name)) is not None]
+    newest = max((key[0] for key in keys), default=0)
+    if build < newest:
+        why = f"{patch_id} is in no stack, and its revision for b{newest} would count instead of one for b{build}"
+        raise PatchctlError(Code.USAGE, f"{why}; say for which base with --stack")
 
 
 def _range_diff(store: Store, old: str, new: str) -> str:

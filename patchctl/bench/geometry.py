@@ -7,6 +7,7 @@ at most. Both are narrow, so that the cache, not the weights, is what decoding a
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import re
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from patchctl.errors import Code, PatchctlError
 from patchctl.files import cache_folder, disk_errors
+from patchctl.smoke.models.kept import in_use
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from patchctl.smoke.models.make import Model
 
@@ -37,8 +39,9 @@ class Measured:
     served: Path
 
 
-def generated(name: str) -> Measured:
-    """Return the models of a geometry, made and kept in the cache folder where missing.
+@contextlib.contextmanager
+def generated(name: str) -> Iterator[Measured]:
+    """Give the models of a geometry, made where missing; they stay in the cache folder at least as long.
 
     Raises PatchctlError: exit code 2 for a name that is none or a size nobody has, 9 without gguf and numpy.
     """
@@ -51,8 +54,9 @@ def generated(name: str) -> Measured:
     source = Path(made_by.__file__).read_bytes()
     folder = cache_folder() / "models" / f"bench-{hashlib.sha256(source).hexdigest()[:12]}"
     makers = {f"{name}.gguf": made_by.attention, f"{name}-mtp.gguf": made_by.with_mtp}
-    paths = [_kept(folder / file, functools.partial(make, *heads)) for file, make in makers.items()]
-    return Measured(name, *paths)
+    with in_use(folder):
+        paths = [_kept(folder / file, functools.partial(make, *heads)) for file, make in makers.items()]
+        yield Measured(name, *paths)
 
 
 def _heads(name: str) -> tuple[int, int, int]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from patchctl.smoke.install import Install
 
 Point = dict[str, int | str]
-BENCH = "llama-bench"
+BENCH, SERVER = "llama-bench", "llama-server"
 DRAFT = 3  # tokens that the MTP head drafts at once: 4 are verified
 OUTPUT_LIMIT = 2**24  # bytes
 
@@ -76,6 +76,13 @@ def _told(side: Side, what: str) -> Iterator[None]:
     except (LookupError, TypeError, ValueError) as error:
         said = f"what it says is no measurement ({type(error).__name__}: {error})"
         raise PatchctlError(Code.TEST, f"{side.name}, {what}: {said}") from error
+
+
+def require_measurable(name: str, install: Install) -> None:
+    """Raise PatchctlError (exit code 2) for a build with neither of the programs whose words a bench knows."""
+    if not (install.bin / BENCH).exists() and install.server != SERVER:
+        why = f"a bench asks {BENCH} or {SERVER}, and {name} has neither among its targets"
+        raise PatchctlError(Code.USAGE, f"{why}: nothing of it can be measured")
 
 
 def supports(side: Side, kv: str) -> bool:

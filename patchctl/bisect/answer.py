@@ -178,7 +178,7 @@ def headline(axes: Axes, answer: Answer) -> str:
     """Return the answer in one sentence."""
     found = answer.found
     if found is None:
-        return f"no culprit: {answer.why}"
+        return f"{'unknown' if answer.unknown else 'no culprit'}: {answer.why}"
     names = [_patch_words(axes, name) for name in found.patches]
     if found.steps is None:
         told = " with ".join(names)
@@ -221,6 +221,11 @@ def details(axes: Axes, found: Found) -> list[str]:
     return [*lines, *([f"and {left} more commits"] if left > 0 else [])]
 
 
+def many(number: int, word: str) -> str:
+    """Return a number with what it counts."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def markdown(bisect: Bisect, answer: Answer, replay: Sequence[str]) -> str:
     """Return the answer as Markdown for a CI's summary."""
     axes = bisect.axes
@@ -229,10 +234,8 @@ def markdown(bisect: Bisect, answer: Answer, replay: Sequence[str]) -> str:
         lines += [f"* {_md(line)}" for line in details(axes, answer.found)]
         lines += [f"* {told}" for told in [sure(bisect, answer)] if told]
     counted = totals(bisect)
-    lines += [
-        f"* {counted['builds']} builds, {counted['from_ledger']} points known before, {counted['seconds']:.0f} s",
-        "",
-    ]
+    done = f"{many(counted['builds'], 'build')}, {many(counted['from_ledger'], 'point')} known before"
+    lines += [f"* {done}, {counted['seconds']:.0f} s", ""]
     lines += ["| point | verdict | looks | detail |", "|---|---|---|---|"]
     for point in in_order(bisect):
         row = point.rows[0]

@@ -248,6 +248,15 @@ class Noisy(Evidence):
             self._tallies[state] = (len(looks), known)
         return known
 
+    def verdict(self, state: State) -> Verdict | None:
+        """Return ``skip`` where most looks could not judge, else how the first that could was judged, or None."""
+        looks = self.looks.get(state)
+        if not looks:
+            return None
+        if 2 * self.tally(state).number < len(looks):
+            return Verdict.SKIP
+        return next(look.verdict for look in looks if look.verdict is not Verdict.SKIP)
+
     def ends(self, good: State, bad: State) -> None:
         """Look at both ends in turns until they differ beyond doubt."""
         self._ends = (good, bad)
@@ -264,7 +273,7 @@ class Noisy(Evidence):
     def _told_apart(self, good: State, bad: State) -> bool:
         """Return whether the ends differ beyond doubt: as soon as they once did, later looks do not undo it."""
         permitted = (1 - self.confidence) * AT_ENDS / RESERVE / len(COMPARED)
-        values = [[look.value for look in self.looks.get(state, ())] for state in (good, bad)]
+        values = [self._values(state) for state in (good, bad)]
         for count in COMPARED:
             if min(map(len, values)) < count:
                 return False
@@ -280,6 +289,9 @@ class Noisy(Evidence):
                 self.error += RESERVE * (1 - sure)
                 return True
         return False
+
+    def _values(self, state: State) -> list[float]:
+        return [look.value for look in self.looks.get(state, ()) if look.verdict is not Verdict.SKIP]
 
     def _known(self) -> tuple[Tally, Tally]:
         return (self.tally(self._ends[0]), self.tally(self._ends[1])) if self._ends else (NO_LOOK, NO_LOOK)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import math
+import os
 import re
 import shutil
 import signal
@@ -79,13 +80,22 @@ class CommandTest:
 
 
 def run_command(words: Sequence[str], install: Install, cwd: Path, log: Path) -> int:
-    """Run a command on a build and return its exit status, negative for a signal; 127 when there is no such program."""
+    """Run a command on a build and return its exit status, negative for a signal.
+
+    Raises AbortError (exit code 9) when there is no such program: nothing was judged.
+    """
     environment = install.environment()
-    program = shutil.which(words[0], path=environment["PATH"])
+    program = find_program(words[0], cwd, environment["PATH"])
     if program is None:
-        return NOT_FOUND
+        why = f"there is no program {words[0]}, neither here nor in the build of b{install.build_number}"
+        raise AbortError(Code.ENVIRONMENT, f"{why}; bring it back and go on with: patchctl bisect --continue")
     log.unlink(missing_ok=True)
     return process.run([program, *words[1:]], log=log, cwd=cwd, env=environment).status
+
+
+def find_program(word: str, cwd: Path, path: str | None = None) -> str | None:
+    """Return the program that the first word of a command means to who stands in ``cwd``; None when there is none."""
+    return shutil.which(str(cwd / word) if os.sep in word else word, path=path)
 
 
 def judged(status: int, detail: str) -> Seen:
@@ -230,7 +240,7 @@ def tail(log: Path) -> str:
 
 def files_named(words: Sequence[str], cwd: Path) -> dict[str, str]:
     """Return the digest of each file that a command names: a script that was edited is another test."""
-    program = shutil.which(words[0]) if words else None
+    program = find_program(words[0], cwd) if words else None
     paths = {word: cwd / word for word in words[1:]} | ({words[0]: Path(program)} if program else {})
     return {word: _hash(path) for word, path in paths.items() if _is_file(path)}
 

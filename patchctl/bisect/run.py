@@ -9,18 +9,19 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from patchctl.bisect.evidence import EndsError, Evidence, Exact, Look, NeedError, Noisy
 from patchctl.bisect.noise import Flaky
-from patchctl.bisect.predicate import CANNOT_RUN, NOT_FOUND, AbortError, Seen, Until, matched, tail
+from patchctl.bisect.predicate import CANNOT_RUN, NOT_FOUND, AbortError, Until
+from patchctl.bisect.row import Row, row_of_applied, row_of_broken
 from patchctl.bisect.search import Found, search
 from patchctl.bisect.space import State, Verdict
 from patchctl.errors import Code, PatchctlError
 from patchctl.ledger import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from patchctl.bisect.axes import Axes
     from patchctl.bisect.noise import Model
@@ -43,21 +44,6 @@ class Settings:
     fresh: str = ""  # part of every key of a bisect that believes nothing seen before
 
 
-@dataclass(frozen=True)
-class Row:
-    """One look as the ledger holds it; ``seconds`` are those of the test, ``built`` those of the build."""
-
-    verdict: str
-    detail: str
-    value: float | None = None
-    seconds: float = 0.0
-    built: float = 0.0
-    log: str = ""
-    status: int | None = None
-    code: int = 0  # exit code of what stopped a point from being tested
-    when: float = 0.0  # seconds since the epoch
-
-
 @dataclass
 class Point:
     """A point that was asked: all looks at it, and how many of them this run took."""
@@ -69,13 +55,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Answer:
-    """How a bisect ended: what was found and how sure that is, or why it ended without."""
+    """How a bisect ended: what was found and how sure that is, or why it ended without.
+
+    ``unknown`` says that there may be a culprit all the same.
+    """
 
     found: Found | None
     confidence: float
     certain: bool
     why: str = ""
     code: Code = Code.OK
+    unknown: bool = False
 
 
 class BudgetError(Exception):
@@ -105,7 +95,10 @@ class Bisect:
         self.ledger = axes.store.ledger
         self.points: dict[State, Point] = {}
         self._applied: dict[State, Resolved] = {}
-        self._common = [predicate.key, "" if self._in_memory else workshop.key, list(hardware), settings.fresh]
+        self._began = time.time()
+        self._runs_where_good = False
+        self._asked = predicate.key
+        self._common = [self._asked, "" if self._in_memory else workshop.key, list(hardware), settings.fresh]
         self.evidence = self._begin()
 
     @property
@@ -137,12 +130,14 @@ class Bisect:
                 if needed is None:
                     continue
                 # A bisect that turned out to be noisy takes looks that only it knows the keys of.
-                if ahead is not None and self.evidence.certain == (self.settings.confidence is None):
+                helped = ahead is not None and self.evidence.certain == (self.settings.confidence is None)
+                if ahead is not None and helped and not self.is_known(needed):
+                    self._within_budget()
                     ahead(self.speculate(needed))
                 self._look_into(needed)
         except BudgetError:
             why = f"{self.settings.budget} tests did not suffice; give more with --budget"
-            return Answer(None, 0.0, self.evidence.certain, why, Code.ATTENTION)
+            return Answer(None, 0.0, self.evidence.certain, why, Code.ATTENTION, unknown=True)
 
     def known(self) -> Answer | None:
         """Return the answer when the ledger holds all that it takes, else None; looks nowhere."""
@@ -188,7 +183,7 @@ class Bisect:
             return Answer(found, sure, self.evidence.certain, "its neighbours cannot be tested", Code.ATTENTION)
         same = self._same_product(found)
         if same:
-            return Answer(None, 0.0, self.evidence.certain, same, Code.ATTENTION)
+            return Answer(None, 0.0, self.evidence.certain, same, Code.ATTENTION, unknown=True)
         return answer
 
     def _same_product(self, found: Found) -> str:
@@ -215,7 +210,7 @@ class Bisect:
             return None
         label = self.axes.label(ends.state)
         if ends.why == "skip":
-            row = self.points[ends.state].rows[0]
+            row = next(row for row in self.points[ends.state].rows if row.verdict == Verdict.SKIP.value)
             raise PatchctlError(Code(row.code or Code.SKIP), f"the end {label} cannot be tested: {row.detail}")
         if ends.why == "swapped":
             raise PatchctlError(Code.USAGE, self._swapped())
@@ -229,7 +224,8 @@ class Bisect:
             words["agree-bad"] = (
                 f"the good end is bad and the bad end is {self.evidence.verdict(self.axes.space.bad_end)}"
             )
-        return Answer(None, 0.0, self.evidence.certain, words[ends.why] + self._other_settings(), Code.ATTENTION)
+        why = words[ends.why] + self._other_settings()
+        return Answer(None, 0.0, self.evidence.certain, why, Code.ATTENTION, unknown=ends.why == "agree")
 
     def _swapped(self) -> str:
         good, bad = (self.axes.label(state) for state in (self.axes.space.good_end, self.axes.space.bad_end))
@@ -250,19 +246,21 @@ class Bisect:
     def _look_into(self, state: State) -> None:
         number = len(self._rows(state))
         row = self._known(state, number)
-        taken = row is None
         if row is None:
             self._within_budget()
             row = self.look(state, number)
-        point = self._take(state, row)
-        point.taken += taken
-        self.tell(point, row)
+        self.tell(self._take(state, row), row)
 
     def _take(self, state: State, row: Row) -> Point:
-        self._require_verdict(state, row)
+        point = self._noted(state, row)
+        self.evidence.add(state, _look(row))
+        return point
+
+    def _noted(self, state: State, row: Row) -> Point:
         point = self.points.setdefault(state, Point(state))
         point.rows.append(row)
-        self.evidence.add(state, _look(row))
+        # What helpers saw since it began comes from the ledger too, and is no more known before than the rest.
+        point.taken += row.when >= self._began
         return point
 
     def _within_budget(self) -> None:
@@ -272,16 +270,32 @@ class Bisect:
         ):
             raise BudgetError
 
-    def _require_verdict(self, state: State, row: Row) -> None:
-        """126 and 127 where all is well say that the command itself cannot run, as ``git bisect run`` takes it."""
-        if row.status in {CANNOT_RUN, NOT_FOUND} and state == self.axes.space.good_end:
-            what = "cannot be run" if row.status == CANNOT_RUN else "was not found"
-            why = f"the command {what} (exit {row.status} on the good end)"
-            raise AbortError(Code.ENVIRONMENT, f"{why}; correct it and start again")
+    def _require_runnable(self, state: State, row: Row) -> None:
+        """Raise AbortError when the command cannot run at all: 126 or 127 also where all is well.
+
+        So ``git bisect run`` takes it. What ran there before may be gone since, so the good end is asked again.
+        """
+        if row.status not in {CANNOT_RUN, NOT_FOUND} or self._runs_where_good:
+            return
+        good = self.axes.space.good_end
+        there = row if state == good else self._test(good, 0)
+        if there.status in {CANNOT_RUN, NOT_FOUND}:
+            what = "cannot be run" if there.status == CANNOT_RUN else "was not found"
+            why = f"the command {what} (exit {there.status} on the good end)"
+            raise AbortError(Code.ENVIRONMENT, f"{why}; correct it and go on with: patchctl bisect --continue")
+        self._runs_where_good = True
+
+    def _require_unchanged(self) -> None:
+        """Raise AbortError when the test was edited since the bisect began: half of the points would be the other's."""
+        if self.predicate.key != self._asked:
+            why = "the test was edited while the bisect ran"
+            raise AbortError(Code.USAGE, f"{why}; begin again with it: patchctl bisect --continue")
 
     def look(self, state: State, number: int) -> Row:
         """Test a point and keep what was seen; raises what is no verdict."""
         row = replace(self._test(state, number), when=time.time())
+        self._require_runnable(state, row)
+        self._require_unchanged()
         self.ledger.put(LOOK, self._key(state, number), asdict(row), seconds=row.seconds + row.built, log=row.log)
         return row
 
@@ -290,7 +304,7 @@ class Bisect:
         if resolved.refused:
             resolved.require_success(self.axes.bad.name)
         if resolved.failed or self._in_memory:
-            return self._judge_applied(resolved)
+            return row_of_applied(resolved, is_asked=self._in_memory)
         source = self.axes.source(resolved)
         try:
             with self.workshop.made(source, self.watch) as made:
@@ -298,7 +312,8 @@ class Bisect:
         except PatchctlError as error:
             if error.exit_code != Code.BUILD:
                 raise
-            return self._judge_broken(error, source)
+            log = self.workshop.root / "logs" / source.release / f"{self.workshop.plan.variant}.compile.log"
+            return row_of_broken(error, self.predicate, log)
 
     def _judge(self, made: Made, source: Source, number: int) -> Row:
         log = self.workshop.root / "logs" / source.release / f"look-{digest(self._common)[:8]}-{number}.log"
@@ -308,25 +323,6 @@ class Bisect:
         seconds = time.monotonic() - start
         where = str(log) if log.exists() else ""
         return Row(seen.verdict.value, seen.detail, seen.value, seconds, made.seconds, where, seen.status)
-
-    def _judge_applied(self, resolved: Resolved) -> Row:
-        outcomes = {patch.id: step.outcome for patch, step in zip(resolved.patches, resolved.steps, strict=True)}
-        gone = [name for name, outcome in outcomes.items() if not outcome.applied]
-        told = ", ".join(f"{name}: {outcomes[name].value}" for name in gone)
-        if self._in_memory:
-            return Row((Verdict.BAD if gone else Verdict.GOOD).value, told or "applies")
-        return Row(Verdict.SKIP.value, f"does not apply: {told}", code=Code.CONFLICT)
-
-    def _judge_broken(self, error: PatchctlError, source: Source) -> Row:
-        lines = error.message.splitlines()
-        log = next((line.rpartition("Log: ")[2] for line in lines if "Log: " in line), "")
-        seen = Seen(Verdict.SKIP, lines[0])
-        if isinstance(self.predicate, Until):
-            seen = Seen(Verdict.BAD, lines[0])
-            if self.predicate.match is not None:
-                said = tail(self.workshop.root / "logs" / source.release / f"{self.workshop.plan.variant}.compile.log")
-                seen = matched(seen, self.predicate.match, f"{error.message}\n{said}")
-        return Row(seen.verdict.value, seen.detail, log=log, code=Code.BUILD)
 
     def _apply(self, state: State) -> Resolved:
         if state not in self._applied:
@@ -351,7 +347,11 @@ class Bisect:
         if not self._in_memory:
             self._apply(state)
         kept = self.ledger.get(LOOK, self._key(state, number))
-        return Row(**kept) if kept else None
+        return Row(**kept) if kept and not self._asks_again(state, kept) else None
+
+    def _asks_again(self, state: State, kept: Mapping[str, Any]) -> bool:
+        """Return whether a look that was kept is none here: elsewhere 127 is bad, at the good end no verdict."""
+        return state == self.axes.space.good_end and kept.get("status") in {CANNOT_RUN, NOT_FOUND}
 
     def recall(self, states: Sequence[State]) -> dict[State, list[Look]]:
         """Return what the ledger holds of these points, without applying or building anything."""
@@ -366,16 +366,14 @@ class Bisect:
             }
             kept = self.ledger.get_many(LOOK, keys.values())
             for state, key in keys.items():
-                if key in kept:
+                if key in kept and not self._asks_again(state, kept[key]):
                     self._recalled(state, number, Row(**kept[key]))
                     found.setdefault(state, []).append(_look(Row(**kept[key])))
         return found
 
     def _recalled(self, state: State, number: int, row: Row) -> None:
-        self._require_verdict(state, row)
-        point = self.points.setdefault(state, Point(state))
-        if len(point.rows) == number:
-            point.rows.append(row)
+        if len(self._rows(state)) == number:
+            self._noted(state, row)
 
     # --- what a point would cost, and which ones may be needed --------------------------------------------------------
 

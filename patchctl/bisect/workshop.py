@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchctl.bisect.product import fingerprint
@@ -21,7 +23,6 @@ from patchctl.smoke.install import read_install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from patchctl.build.progress import Progress
     from patchctl.ledger import Ledger
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from patchctl.smoke.install import Install
     from patchctl.store import Store
 
+ROOM = 2**25  # bytes; with less left on the disk, neither a build nor its failure is believed
 KEPT = 24  # installs that stay when a bisect ends: looked at again, they need no build
 
 
@@ -111,8 +113,13 @@ class Workshop:
             raise PatchctlError(Code.ENVIRONMENT, f"no copy of upstream has {', '.join(needed)}")
         # Built, but nobody noted what: that is seen in a build folder only.
         remove_folder(job.target)
-        built = build_variant(job, self.ledger, watch)
-        product = fingerprint(job.folder, job.src, source.identity, built.info["files"])
+        try:
+            built = build_variant(job, self.ledger, watch)
+        except PatchctlError:
+            _require_room(job)
+            raise
+        _require_room(job)
+        product = _fingerprint(job, built)
         self.ledger.put("bisect-product", built.key, product)
         return built, product
 
@@ -148,12 +155,41 @@ class Workshop:
 
     def tidy(self) -> None:
         """Remove the oldest installs beyond those that are kept."""
-        out = self.root / "out"
-        if not out.is_dir():
-            return
-        found = sorted((path for path in out.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-        for path in found[:-KEPT]:
-            shutil.rmtree(path, ignore_errors=True)
+        tidy(self.root / "out")
+
+
+def tidy(out: Path) -> None:
+    """Remove the oldest folders in ``out`` beyond those that are kept."""
+    if not out.is_dir():
+        return
+    found = sorted((path for path in out.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for path in found[:-KEPT]:
+        remove_folder(path)
+
+
+def _fingerprint(job: Job, built: Built) -> str:
+    """Return what a build made; raises PatchctlError (exit code 9) for a build folder that cannot be read."""
+    try:
+        return fingerprint(job.folder, job.src, job.source.identity, built.info["files"])
+    except (OSError, ValueError) as error:
+        # CMake ends well where a full disk kept it from writing; the folder is made anew.
+        remove_folder(job.folder)
+        why = f"the build folder of {job.source.release} was damaged ({error}) and is removed"
+        hint = "is the disk full? Go on with: patchctl bisect --continue"
+        raise PatchctlError(Code.ENVIRONMENT, f"{why}; {hint}") from error
+
+
+def _require_room(job: Job) -> None:
+    """Raise PatchctlError (exit code 9) when the disk is full: CMake then names any other cause, or ends well.
+
+    What it leaves in the build folder are halves of files, which it would believe the next time.
+    """
+    for place in (job.slot, Path(tempfile.gettempdir())):
+        free = shutil.disk_usage(place).free
+        if free < ROOM:
+            remove_folder(job.folder)
+            why = f"the disk is full: {free // 2**20} MiB are left at {place}, too little to believe a build"
+            raise PatchctlError(Code.ENVIRONMENT, f"{why}; free some space and go on with: patchctl bisect --continue")
 
 
 _NOWHERE = Source("", "0" * 40, 0, "0" * 40, "0" * 40, "none", (), ())

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from patchctl.build.elf import ElfError, is_elf, read_elf
 from patchctl.build.fileapi import EXECUTABLE, MODULE, SHARED, STATIC, Target, closure
 from patchctl.errors import Code, PatchctlError
-from patchctl.files import disk_errors, remove_folder, replace_folder
+from patchctl.files import disk_errors, folder_beside, replace_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -71,21 +70,16 @@ def install(
     old one is moved to a folder beside it; returns where those files are now. Raises PatchctlError: exit
     code 5 for a file the source lacks and for run paths that lead out of the folder, 9 when the disk refuses.
     """
-    with disk_errors():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
+    with disk_errors(), folder_beside(target) as made:
         try:
-            made.chmod(0o755)
             _copy_pieces(parts, made)
             for name in files:
                 copy_from_source(source, name, made)
-            (made / BUILD_INFO).write_bytes(describe(made))
-            aside = _move_aside(target)
-            replace_folder(made, target)
         except shutil.Error as error:
             raise PatchctlError(Code.ENVIRONMENT, f"cannot install into {target}: {error.args[0][0][2]}") from error
-        finally:
-            remove_folder(made)
+        (made / BUILD_INFO).write_bytes(describe(made))
+        aside = _move_aside(target)
+        replace_folder(made, target)
     return aside
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from patchctl.cli.common import App, command
+from patchctl.cli.common import App, command, patch_options
+from patchctl.cli.installed import Part
 from patchctl.cli.ui import outcome, table
 from patchctl.errors import Code, PatchctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from patchctl.bench.geometry import Measured
     from patchctl.manifest.model import Limit
@@ -43,6 +44,7 @@ class Wish:
 @command("bench")
 @click.argument("name", metavar="[STACK]", required=False)
 @click.option("--variant", "names", multiple=True, metavar="V", help="Only this variant; can be given again.")
+@patch_options
 @click.option("--vs", metavar="STACK2|base", help="Compare with this stack, or with upstream without patches.")
 @click.option(
     "--model", default="24x4x256", metavar="FILE|HxKxD", help="A GGUF, or heads x KV heads x values to make one."
@@ -60,8 +62,9 @@ class Wish:
 )
 @click.option("--package", type=FILE, metavar="FILE", help="Measure a package where it is to run; needs no workspace.")
 def bench(
-    app: App, *, name: str | None, names: tuple[str, ...], vs: str | None, package: Path | None, model: str,
-    depths: tuple[int, ...], kv: tuple[str, ...], tokens: int, repetitions: int, output: Path | None,
+    app: App, *, name: str | None, names: tuple[str, ...], only: tuple[str, ...], without: tuple[str, ...],
+    vs: str | None, package: Path | None, model: str, depths: tuple[int, ...], kv: tuple[str, ...], tokens: int,
+    repetitions: int, output: Path | None,
 ) -> int:  # fmt: skip
     """Measure STACK: decoding and prefill at depth, small batches, first token, warm cache, drafts, memory, energy.
 
@@ -73,40 +76,55 @@ def bench(
     patchctl bench b9187 --variant sm_120 --vs base
     patchctl bench b9187 --model qwen.gguf --depth 0 --depth 32768 --kv f16 --kv q8_0
 
+    What one patch costs, built with the same words; evidence is left alone:
+
+    \b
+    patchctl bench b9187 --without rollback-planes --vs b9187
+
     A package, where there is no workspace; with another one, both in turns:
 
     \b
     patchctl bench --package b9187-sm_120.tar.gz --vs b9150-sm_120.tar.gz
     """
-    wish = Wish(model, depths, kv, tokens, repetitions, output)
+    wish, part = Wish(model, depths, kv, tokens, repetitions, output), Part(only, without)
     if package is not None:
-        if name is not None or names:
+        if name is not None or names or not part.whole:
             raise PatchctlError(Code.USAGE, "--package goes alone: a package is one variant of one stack")
         return _bench_packages(app, package, vs, wish)
     if name is None:
         raise click.UsageError("Missing argument 'STACK'.", click.get_current_context())
-    return _bench_stack(app, name, names, vs, wish)
+    _require_stack(name)
+    return _bench_stack(app, name, names, vs, wish, part=part)
 
 
-def _bench_stack(app: App, name: str, names: Sequence[str], vs: str | None, wish: Wish) -> int:
+def _require_stack(name: str) -> None:
+    """Raise PatchctlError (exit code 2) for a file that is something else, with what to type."""
+    from patchctl.ship.bundle import is_bundle
+
+    if is_bundle(name):
+        why = "no stack: a package is measured with --package, a bundle is sources, to be built and packaged first"
+        raise PatchctlError(Code.USAGE, f"{name} is {why}")
+
+
+def _bench_stack(app: App, name: str, names: Sequence[str], vs: str | None, wish: Wish, *, part: Part) -> int:
     from patchctl.bench.limits import limits_of
     from patchctl.cli.installed import is_release, require_current, source_now
     from patchctl.cli.smoke import find_install
 
     stack = app.stack(name)
-    source = source_now(app, stack, name)
-    installs = [find_install(app, stack, name, variant) for variant in names or _built(app, stack, name)]
+    source = source_now(app, stack, name, part)
+    installs = [find_install(app, stack, name, variant, part) for variant in names or _built(app, stack, name, part)]
     told = []
     for install in installs:
-        require_current(app, install, source, name)
+        require_current(app, install, source, part.named(name))
         limits = limits_of(stack.stack.bench, install.variant) if vs in {None, BASE} else []
         against = BASE if limits else vs
         other = None if against is None else _other(app, stack, name, against, install.variant)
-        sides = [*([(against or "", other)] if other else []), (stack.stack.release, install)]
+        sides = [*([(against or "", other)] if other else []), (source.release, install)]
         told.append(_bench(app, sides, wish, limits, wish.output or install.folder.parent / "bench"))
-        if is_release(stack, install, source):
+        if part.whole and is_release(stack, install, source):
             _record(app, stack, source, told[-1])
-    return _end(app, stack.stack.release, told)
+    return _end(app, source.release, told)
 
 
 def _record(app: App, stack: StackFile, source: Source, result: dict[str, Any]) -> None:
@@ -120,7 +138,7 @@ def _record(app: App, stack: StackFile, source: Source, result: dict[str, Any]) 
         app.ui.detail(f"wrote {app.workspace.shown(evidence_path(stack.path))}")
 
 
-def _built(app: App, stack: StackFile, name: str) -> list[str]:
+def _built(app: App, stack: StackFile, name: str, part: Part) -> list[str]:
     """Return the variants that are built and can run here; raises PatchctlError (exit code 9) when there is none."""
     from patchctl.smoke.hardware import cannot_run, detect
     from patchctl.smoke.install import read_install
@@ -128,12 +146,13 @@ def _built(app: App, stack: StackFile, name: str) -> list[str]:
     found, hardware = [], detect()
     for variant in stack.stack.build.variants:
         with contextlib.suppress(PatchctlError):
-            install = read_install(app.workspace.out_folder / stack.stack.release / variant)
+            install = read_install(app.workspace.out_folder / part.label(stack.stack.release) / variant)
             if cannot_run(install.architectures, hardware) is None:
                 found.append(variant)
     if not found:
-        why = f"nothing of {name} is built that this machine can run"
-        raise PatchctlError(Code.ENVIRONMENT, f"{why}; build it with: patchctl build {name}")
+        what = part.named(name)
+        why = f"nothing of {what} is built that this machine can run"
+        raise PatchctlError(Code.ENVIRONMENT, f"{why}; build it with: patchctl build {what}")
     return found
 
 
@@ -184,7 +203,7 @@ def _bench(
     """Measure one variant, show the rows, write the files, and return the result as ``--json`` has it."""
     from patchctl.bench.results import file_name, result_of, write_results
     from patchctl.bench.run import measure
-    from patchctl.bench.samples import Settings, Side
+    from patchctl.bench.samples import Settings, Side, require_measurable
     from patchctl.smoke.hardware import cannot_run, detect
 
     hardware = detect()
@@ -192,11 +211,11 @@ def _bench(
         refusal = cannot_run(install.architectures, hardware)
         if refusal:
             raise PatchctlError(Code.ENVIRONMENT, f"{name} {install.variant} cannot be measured here: {refusal}")
-    model, mtp = _model(wish.model)
+        require_measurable(name, install)
     sides = [Side(name, it, _logs(app, it)) for name, (_, it) in zip(_names(named), named, strict=True)]
     own = sides[-1]
     settings = Settings(wish.depths or (ON_GPU if own.install.architectures else ON_CPU), wish.kv, tokens=wish.tokens)
-    with app.ui.progress(f"{own.name} {own.install.variant}") as show:
+    with _model(wish.model) as (model, mtp), app.ui.progress(f"{own.name} {own.install.variant}") as show:
         rows = measure(
             sides,
             model,
@@ -205,7 +224,7 @@ def _bench(
             repetitions=wish.repetitions,
             tell=lambda at, of: show(f"run {at + 1} of {of}"),
         )
-    result = result_of(sides, model, settings, rows, hardware=hardware, limits=limits)
+        result = result_of(sides, model, settings, rows, hardware=hardware, limits=limits)
     paths = write_results(output / file_name(result), result)
     _show(app, result, paths)
     return result
@@ -227,13 +246,16 @@ def _logs(app: App, install: Install) -> Path:
     return app.cache / "logs" / install.release / install.tree[:12] / f"{install.variant}.bench"
 
 
-def _model(word: str) -> tuple[Measured, bool]:
-    """Return the models that a path or a geometry means, and whether they have an MTP head that can draft."""
+@contextlib.contextmanager
+def _model(word: str) -> Iterator[tuple[Measured, bool]]:
+    """Give the models that a path or a geometry means, and whether they have an MTP head that can draft."""
     from patchctl.bench.geometry import Measured, generated
 
     path = Path(word)
     if not path.exists():
-        return generated(word), True
+        with generated(word) as made:
+            yield made, True
+        return
     from patchctl.smoke.models.facts import inspect
     from patchctl.smoke.models.header import GgufError
 
@@ -241,7 +263,7 @@ def _model(word: str) -> tuple[Measured, bool]:
         mtp = inspect(path).mtp
     except GgufError as error:
         raise PatchctlError(Code.TEST, f"{path} {error}") from error
-    return Measured(path.name, path.absolute(), path.absolute()), mtp.complete and not mtp.why
+    yield Measured(path.name, path.absolute(), path.absolute()), mtp.complete and not mtp.why
 
 
 def _show(app: App, result: dict[str, Any], paths: Sequence[Path]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 import uuid
 from dataclasses import asdict, dataclass, fields
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from patchctl.bisect.axes import Axes, End
     from patchctl.bisect.noise import Model
     from patchctl.bisect.predicate import Predicate
-    from patchctl.bisect.run import Answer, Bisect, Point, Row, Settings
+    from patchctl.bisect.row import Row
+    from patchctl.bisect.run import Answer, Bisect, Point, Settings
     from patchctl.bisect.space import State
     from patchctl.bisect.workshop import Plan
     from patchctl.manifest.workspace import StackFile
@@ -221,10 +221,12 @@ def _make(app: App, asked: Asked, *, parallel: bool) -> Bisect:
 
 def _ends(app: App, asked: Asked, show: Any) -> tuple[Store, End, End]:
     from patchctl.bisect.axes import make_end
+    from patchctl.manifest.workspace import locate
 
     stacks, workspaces = [], []
     for name in (asked.stack or asked.good or "", asked.stack or asked.bad or ""):
-        stacks.append(app.stack(name))
+        app.workspace, path = locate(name, Path(asked.cwd))  # --continue may stand in another folder
+        stacks.append(app.workspace.load_stack(path))
         workspaces.append(app.workspace)
     urls = {stack.stack.upstream.repo for stack in stacks}
     if len(urls) > 1:
@@ -262,18 +264,20 @@ def _predicate(asked: Asked, bad: End, plan: Plan) -> Predicate:
         return Until(asked.until, asked.match)
     if asked.test is not None:
         return SmokeTest(_case(bad, asked.test), asked.match)
-    _require_program(asked.words[0], plan)
+    _require_program(asked.words[0], Path(asked.cwd), plan)
     if asked.metric is not None:
         return Measurement(asked.words, Path(asked.cwd), asked.metric)
     return CommandTest(asked.words, Path(asked.cwd), asked.match)
 
 
-def _require_program(word: str, plan: Plan) -> None:
+def _require_program(word: str, cwd: Path, plan: Plan) -> None:
     """Raise PatchctlError (exit code 9) before anything is built when there can be no such program."""
+    from patchctl.bisect.predicate import find_program
+
     built = {*plan.targets, *plan.build.targets}
     if os.sep not in word and word in built:
         return
-    if shutil.which(word) is None:
+    if find_program(word, cwd) is None:
         raise PatchctlError(
             Code.ENVIRONMENT, f"there is no program {word}; the builds have: {', '.join(sorted(built))}"
         )
@@ -316,7 +320,7 @@ def _settings(asked: Asked) -> Settings:
 
 def _ahead(app: App, made: Bisect, asked: Asked) -> Any:
     """Return what tests several points at once, each in a process of its own; None when one at a time is wanted."""
-    if asked.jobs == 1:
+    if asked.jobs == 1 or asked.until == "applies":  # a process of its own takes longer than that
         return None
     from patchctl.bisect.ahead import Ahead
 
@@ -368,8 +372,8 @@ def _show(app: App, made: Bisect, answer: Answer, asked: Asked, *, as_markdown: 
         counted = words.totals(made)
         looks = sum(point.taken for point in made.points.values())
         sure = f"; {told}" if answer.found and (told := words.sure(made, answer)) else ""
-        took = f"{looks} tests, {counted['builds']} builds, {seconds(counted['seconds'])}"
-        app.ui.say(f"{took}, {counted['from_ledger']} points known before{sure}")
+        took = f"{words.many(looks, 'test')}, {words.many(counted['builds'], 'build')}, {seconds(counted['seconds'])}"
+        app.ui.say(f"{took}, {words.many(counted['from_ledger'], 'point')} known before{sure}")
     found = words.as_object(made, answer, replay)
     for release in {end.stack.stack.release for end in (made.axes.good, made.axes.bad)}:
         app.ledger.put("bisect", release, found)  # for the report of that release

@@ -63,6 +63,10 @@ def init(app: App, *, name: str, days: int, install: str | None, force: bool) ->
     """
     stack = app.stack(name)
     root = app.workspace.root
+    top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+    if top != root:
+        why = f"GitHub reads workflows at the top of a repository only, and that is {top}, above this workspace"
+        raise PatchctlError(Code.USAGE, f"{why}; keep the workspace in a repository of its own")
     spec = install or _own_spec(root)
     followed = stack.path.relative_to(root).as_posix()
     made, kept = [], []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from patchctl.errors import Code, InvalidError, PatchctlError
@@ -14,6 +15,33 @@ if TYPE_CHECKING:
     from patchctl.manifest.workspace import StackFile
     from patchctl.series.source import Source
     from patchctl.smoke.install import Install
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a stack is meant: ``only`` these patches and what they require, or all ``without`` some."""
+
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Return whether it is the release itself."""
+        return not self.only and not self.without
+
+    def named(self, stack: str) -> str:
+        """Return what to type for it after a command: ``demo --without ID``."""
+        words = [f"--only {it}" for it in self.only] + [f"--without {it}" for it in self.without]
+        return " ".join([stack, *words])
+
+    def label(self, release: str) -> str:
+        """Return what its builds are called: the folder below ``out``."""
+        from patchctl.cli.part import label_of_part
+
+        return label_of_part(release, self.only, self.without)
+
+
+WHOLE = Part()
 
 
 def require_one_of_release(app: App, stack: StackFile) -> None:
@@ -37,11 +65,11 @@ def _release(path: Path) -> object:
     return data.get("release") if isinstance(data, dict) else None
 
 
-def source_now(app: App, stack: StackFile, name: str) -> Source:
-    """Return what the stack gives as it is now; raises PatchctlError when a patch does not apply."""
-    store, _, resolved = app.resolve(stack)
+def source_now(app: App, stack: StackFile, name: str, part: Part = WHOLE) -> Source:
+    """Return what the stack, or a part of it, gives as it is now; raises PatchctlError when a patch does not apply."""
+    store, _, resolved = app.resolve(stack, only=part.only, without=part.without)
     resolved.require_success(name)
-    return resolved.source(store, stack.stack.upstream.repo, stack.stack.release)
+    return resolved.source(store, stack.stack.upstream.repo, part.label(stack.stack.release))
 
 
 def why_other(app: App, install: Install, source: Source, name: str) -> str:

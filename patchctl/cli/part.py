@@ -36,21 +36,30 @@ def run_part(
     Raises PatchctlError when a patch does not apply (exit code 4), or nothing can be built here or no sandbox be had
     where one was wanted (9).
     """
-    options = Options(
-        variants=tuple(variants),
-        targets=(),
-        cmake=(),
-        only=tuple(only),
-        without=tuple(stack.stack.patches) if base else (),
-        jobs=None,
-        keep_going=False,
-        locked=False,
-        strict=False,
-        sandbox=sandbox,
-    )
+    options = _options(variants, only, tuple(stack.stack.patches) if base else (), sandbox=sandbox)
     store, _, resolved = app.resolve(stack, only=options.only, without=options.without)
     resolved.require_success(name)
     label = f"{stack.stack.release}-base" if base else label_of(stack.stack.release, options)
     run = Run(app, stack, resolved.source(store, stack.stack.upstream.repo, label), options, store=store)
     build_all(run, wanted_variants(stack, options))
     return run
+
+
+def label_of_part(release: str, only: Sequence[str], without: Sequence[str]) -> str:
+    """Return the name under which ``patchctl build`` installs these patches of a release."""
+    return label_of(release, _options((), only, without))
+
+
+def _options(variants: Sequence[str], only: Sequence[str], without: Sequence[str], *, sandbox: bool = False) -> Options:
+    return Options(
+        variants=tuple(variants),
+        targets=(),
+        cmake=(),
+        only=tuple(only),
+        without=tuple(without),
+        jobs=None,
+        keep_going=False,
+        locked=False,
+        strict=False,
+        sandbox=sandbox,
+    )

@@ -167,7 +167,7 @@ class Run:
 
         made.target.text([choice.patch for choice in made.choices if choice.stays])
         series = Series(self.store, made.carried.patches, allow=self.stack.stack.policy.allow)
-        session = Repin(self.worktree, series, self.stack, note_of(self.app.workspace, made))
+        session = Repin(self.worktree, series, self.stack, note_of(self.app.workspace, made, prove=build))
         stop, left_out = session.open()
         if left_out:
             named = ", ".join(sorted(left_out)[:3])
@@ -189,7 +189,7 @@ class Run:
         patches = carried_of(load_patches(self.app.workspace, stack, self.store, note.commit), note)
         session = Repin(self.worktree, Series(self.store, patches, allow=allow), stack, note)
         stop = session.resume() if action == "resume" else session.skip()
-        return self._stopped(session, stop) if stop else self._finish(session, build=build)
+        return self._stopped(session, stop) if stop else self._finish(session, build=build and note.prove)
 
     def _stopped(self, session: Repin, stop: Stop) -> int:
         where = self.app.workspace.shown(self.folder)

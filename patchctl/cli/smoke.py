@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from patchctl.cli.common import App, command
-from patchctl.cli.installed import facts, how_to_build, is_release, require_current, source_now
+from patchctl.cli.common import App, command, patch_options
+from patchctl.cli.installed import WHOLE, Part, facts, how_to_build, is_release, require_current, source_now
 from patchctl.cli.ui import outcome, seconds, table
 from patchctl.errors import Code, PatchctlError, closest
 
@@ -28,6 +28,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @command("smoke")
 @click.argument("name", metavar="[STACK]", required=False)
 @click.option("--variant", "names", multiple=True, metavar="V", help="Only this variant; can be given again.")
+@patch_options
 @click.option("--fresh", is_flag=True, help="Also run tests that passed before on the same binaries.")
 @click.option("--probe", "probes", multiple=True, metavar="ID|all", help="Probes without their patch and with it.")
 @click.option("--vs", type=click.Choice(["base"]), help="Show beside it how the tests end without the patches.")
@@ -39,6 +40,8 @@ def smoke(
     name: str | None,
     *,
     names: tuple[str, ...],
+    only: tuple[str, ...],
+    without: tuple[str, ...],
     fresh: bool,
     probes: tuple[str, ...],
     vs: str | None,
@@ -59,20 +62,26 @@ def smoke(
     patchctl smoke b9187 --probe all
     patchctl smoke b9187 --vs base
 
+    Some of the patches, built with the same words: whose test notices that they are gone? Evidence is left alone.
+
+    \b
+    patchctl build b9187 --without rollback-history && patchctl smoke b9187 --without rollback-history
+
     A package is tried with the tests it brings; FILE.result.json beside it is then brought home:
 
     \b
     patchctl smoke --package b9187-sm_120.tar.gz
     patchctl smoke b9187 --bring b9187-sm_120.tar.gz.result.json
     """
+    part = Part(only, without)
     if package is not None:
-        if name is not None or names or bring is not None or probes or vs or fresh or strict:
+        if name is not None or names or bring is not None or probes or vs or fresh or strict or not part.whole:
             raise PatchctlError(Code.USAGE, "--package goes alone: a package brings its own tests")
         return _smoke_package(app, package)
     if name is None:
         raise click.UsageError("Missing argument 'STACK'.", click.get_current_context())
     if bring is not None:
-        if names or probes or vs or fresh or strict:
+        if names or probes or vs or fresh or strict or not part.whole:
             raise PatchctlError(Code.USAGE, "--bring takes nothing but STACK: no test is run")
         return _bring(app, name, bring)
     if probes:
@@ -80,23 +89,30 @@ def smoke(
 
         if vs is not None:
             raise PatchctlError(Code.USAGE, "--probe tries the base anyway; --vs goes without it")
+        if not part.whole:
+            raise PatchctlError(Code.USAGE, "--probe takes each patch with what it requires; name the patches with it")
         return probe(app, app.stack(name), name, probes, names, fresh=fresh, strict=strict)
-    return _smoke_stack(app, name, names, fresh=fresh, vs=vs, strict=strict)
+    return _smoke_stack(app, name, names, part, fresh=fresh, vs=vs, strict=strict)
 
 
-def _smoke_stack(app: App, name: str, names: Sequence[str], *, fresh: bool, vs: str | None, strict: bool) -> int:
+def _smoke_stack(
+    app: App, name: str, names: Sequence[str], part: Part, *, fresh: bool, vs: str | None, strict: bool
+) -> int:
     from patchctl.smoke.plan import stack_cases
     from patchctl.smoke.result import as_object, exit_code, proven
 
     stack = app.stack(name)
     cases = stack_cases(app.workspace, stack)
-    installs = _installs(app, stack, name, names)
-    source = source_now(app, stack, name)
+    installs = _installs(app, stack, name, names, part)
+    source = source_now(app, stack, name, part)
     for install in installs:
-        require_current(app, install, source, name)
+        require_current(app, install, source, part.named(name))
+    applied = {patch.id for patch in source.patches}
+    cases = [case for case in cases if case.patch is None or case.patch in applied]
     results = {it.variant: run_and_show(app, cases, it, fresh=fresh) for it in installs}
-    _record(app, stack, name, source, installs=installs, results=results)
-    told = {"stack": stack.stack.release, **as_object(results)}
+    if part.whole:
+        _record(app, stack, name, source, installs=installs, results=results)
+    told = {"stack": source.release, **as_object(results)}
     if vs is not None:
         told["unpatched"] = _beside(app, stack, name, cases, results)
     app.ui.result(told)
@@ -229,25 +245,27 @@ def _rows(result: Result) -> list[list[str]]:
     return rows
 
 
-def _installs(app: App, stack: StackFile, name: str, names: Sequence[str]) -> list[Install]:
+def _installs(app: App, stack: StackFile, name: str, names: Sequence[str], part: Part) -> list[Install]:
     """Return the variants to test; without any named, those that are built. Raises PatchctlError when there is none."""
     if names:
-        return [find_install(app, stack, name, variant) for variant in dict.fromkeys(names)]
-    found = [it for variant in stack.stack.build.variants if (it := _built(app, stack, name, variant)) is not None]
+        return [find_install(app, stack, name, variant, part) for variant in dict.fromkeys(names)]
+    known = stack.stack.build.variants
+    found = [it for variant in known if (it := _built(app, stack, name, variant, part)) is not None]
     if not found:
-        raise PatchctlError(Code.ENVIRONMENT, f"nothing of {name} is built; build it with: patchctl build {name}")
+        what = part.named(name)
+        raise PatchctlError(Code.ENVIRONMENT, f"nothing of {what} is built; build it with: patchctl build {what}")
     return found
 
 
-def _built(app: App, stack: StackFile, name: str, variant: str) -> Install | None:
+def _built(app: App, stack: StackFile, name: str, variant: str, part: Part) -> Install | None:
     try:
-        return find_install(app, stack, name, variant)
+        return find_install(app, stack, name, variant, part)
     except PatchctlError as error:
         app.ui.note(f"skipped: {error.message}")
         return None
 
 
-def find_install(app: App, stack: StackFile, name: str, variant: str) -> Install:
+def find_install(app: App, stack: StackFile, name: str, variant: str, part: Part = WHOLE) -> Install:
     """Return what was built of a variant; raises PatchctlError: exit code 2 for an unknown one, 9 when not built."""
     from patchctl.smoke.install import read_install
 
@@ -255,5 +273,5 @@ def find_install(app: App, stack: StackFile, name: str, variant: str) -> Install
     if variant not in known:
         near = closest(variant, known) or f"; it has: {', '.join(known)}"
         raise PatchctlError(Code.USAGE, f'{name} has no variant "{variant}"{near}')
-    folder = app.workspace.out_folder / stack.stack.release / variant
-    return read_install(folder, f"patchctl build {name} --variant {variant}")
+    folder = app.workspace.out_folder / part.label(stack.stack.release) / variant
+    return read_install(folder, f"patchctl build {part.named(name)} --variant {variant}")

@@ -10,7 +10,7 @@ import click
 
 from patchctl.cli.ui import table
 from patchctl.files import write_atomic
-from patchctl.text import one_line
+from patchctl.report.causes import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,20 +93,14 @@ def _age(row: Row) -> str:
 
 def markdown(shown: Table) -> Iterator[str]:
     """Return the same as Markdown."""
-    yield f"### {_plain(summary(shown))}"
+    yield f"### {plain(summary(shown))}"
     yield ""
     yield "| patch | verdict | why |"
     yield "|---|---|---|"
     for row in shown.rows:
-        pull = f" {_plain(str(row.name))}" if row.name else ""
-        yield f"| {_plain(row.patch)}{pull} | {row.verdict.value} | {_plain(row.reason + _age(row))} |"
+        pull = f" {plain(str(row.name))}" if row.name else ""
+        yield f"| {plain(row.patch)}{pull} | {row.verdict.value} | {plain(row.reason + _age(row))} |"
     yield ""
-
-
-def _plain(text: str) -> str:
-    """Return text that Markdown takes for nothing else: no cells, links, mentions or HTML of upstream's making."""
-    escaped = "".join(f"\\{letter}" if letter in "\\|`*_[]<>~" else letter for letter in one_line(text))
-    return escaped.replace("@", "@\u200b")
 
 
 def as_object(shown: Table) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from patchctl.files import disk_errors, folder_beside
+from patchctl.files import disk_errors, folder_beside, remove_folder
 from patchctl.git import run_git
 
 URL = "patchctl:demo"
@@ -17,8 +17,9 @@ def create(folder: Path) -> None:
     Does nothing when it is there. A kill leaves no half of one; of two at once, one wins and both have it.
     Raises PatchctlError (exit code 9) without git or without room on the disk.
     """
-    if folder.exists():
+    if any(folder.glob("objects/*/*")):
         return
+    remove_folder(folder)  # what somebody cleaned up is no repository
     with disk_errors(), folder_beside(folder) as made:
         # --template= : no sample hooks of this machine's git; history alone decides what is in it.
         run_git("init", "--quiet", "--bare", "--template=", str(made))

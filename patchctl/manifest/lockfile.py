@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from patchctl.document import load
+from patchctl.errors import InvalidError
 from patchctl.files import write_atomic
 from patchctl.manifest.model import Lock
 
@@ -20,13 +22,21 @@ def lock_path(stack: Path) -> Path:
 
 
 def read_lock(stack: Path, name: str | None = None) -> Lock | None:
-    """Return the lock of a stack, or None when there is none; raises InvalidError when it cannot be understood."""
+    """Return the lock of a stack, or None when there is none.
+
+    Raises InvalidError when it cannot be understood, with the command that makes it again.
+    """
     path = lock_path(stack)
     if not path.exists():
         return None
     from patchctl.manifest.validate import validate
 
-    return validate(load(path, name=name), Lock)
+    try:
+        return validate(load(path, name=name), Lock)
+    except InvalidError as error:
+        *others, last = error.problems
+        again = replace(last, message=f"{last.message}; make it again with: patchctl lock {stack.stem}")
+        raise InvalidError([*others, again]) from error
 
 
 def write_lock(stack: Path, lock: Lock) -> bool:

@@ -7,7 +7,7 @@ be changed by hand; one whose cause is gone is closed, but only when what was lo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from patchctl.text import one_line
@@ -121,7 +121,7 @@ def plain(text: str) -> str:
 
 def plan(scopes: Iterable[str], causes: Sequence[Cause], issues: Sequence[Issue]) -> Plan:
     """Return what has to be done so that each cause has one open issue, and no other key in ``scopes`` has any."""
-    wanted = {cause.key: cause for cause in causes}
+    wanted = {cause.key: cause for cause in one_for_each(causes)}
     seen: dict[str, Issue] = {}
     closed = []
     for issue in sorted(issues, key=lambda it: it.number):
@@ -134,6 +134,18 @@ def plan(scopes: Iterable[str], causes: Sequence[Cause], issues: Sequence[Issue]
     opened = tuple(cause for key, cause in wanted.items() if key not in seen)
     changed = tuple((seen[key], cause) for key, cause in wanted.items() if key in seen and _differs(seen[key], cause))
     return Plan(opened, changed, tuple(closed))
+
+
+def one_for_each(causes: Iterable[Cause]) -> list[Cause]:
+    """Return one cause for each patch: what a forecast sees of one that status speaks of is a line of that."""
+    found = {cause.key: cause for cause in causes}
+    for key, cause in list(found.items()):
+        scope, _, patch = key.partition("/")
+        told = found.get(f"status/{patch}") if scope == "forecast" else None
+        if told is not None:
+            found[told.key] = replace(told, text=f"{told.text}\n\n{cause.text}")
+            del found[key]
+    return list(found.values())
 
 
 def _differs(issue: Issue, cause: Cause) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from patchctl.files import write_atomic
 from patchctl.smoke.plan import is_for
 from patchctl.smoke.result import proven, why_unproven
+from patchctl.smoke.runner import definition_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from patchctl.smoke.result import Result
 
 LISTED = 3  # names in one line
+RECORDED = ("test", "definition", "patch", "result", "detail")  # of a result; a log is a place on one machine
 # What is seen beside a variant's tests, and by what a later sighting takes the place of an earlier one.
 SIGHTINGS = {"probes": ("patch", "variant"), "limits": ("variant", "limit")}
 
@@ -116,16 +118,23 @@ def _is_of(evidence: Mapping[str, Any], source: Source) -> bool:
 
 
 def held_against(claim: Mapping[str, Any], variant: str, cases: Iterable[Case]) -> dict[str, Any]:
-    """Return a claim as it stands with the tests that the stack has now: what was proven without them is not."""
-    wanted = {case.test.name for case in cases if is_for(case.test, variant, claim["architectures"])}
-    places = [claim["tests"], *(it["tests"] for it in claim.get("elsewhere", []))]
-    untried = min((wanted - {it["test"] for it in tests} for tests in places if tests), key=len, default=wanted)
-    if not claim["proven"] or not untried:
+    """Return a claim as it stands with the tests that the stack has now: what was proven without them is not.
+
+    A test whose definition or scripts changed since is another test.
+    """
+    if not claim["proven"]:
         return dict(claim)
-    count, names = len(untried), sorted(untried)
+    named = {case.test.name: case for case in cases if is_for(case.test, variant, claim["architectures"])}
+    wanted = {(name, definition_key(case)) for name, case in named.items()}
+    places = [claim["tests"], *(it["tests"] for it in claim.get("elsewhere", []))]
+    tried = [{(it["test"], it.get("definition")) for it in tests} for tests in places if tests]
+    untried = min((wanted - done for done in tried), key=len, default=wanted)
+    if not untried:
+        return dict(claim)
+    count, names = len(untried), sorted(name for name, _ in untried)
     listed = ", ".join([*names[:LISTED], *(["…"] if count > LISTED else [])])
-    why = f"{count} test{'' if count == 1 else 's'} of the stack never ran on it: {listed}"
-    return {**claim, "proven": False, "why": why}
+    why = f"{count} test{'' if count == 1 else 's'} of the stack, as {'it is' if count == 1 else 'they are'} now, never"
+    return {**claim, "proven": False, "why": f"{why} ran on it: {listed}"}
 
 
 def _claims_of(stack: Path, source: Source) -> dict[str, Any]:
@@ -164,7 +173,7 @@ def _variant(info: dict[str, Any], results: Sequence[Result]) -> dict[str, Any]:
         "architectures": info["architectures"],
         "proven": proven(results),
         "why": why_unproven(results),
-        "tests": [{"test": it.test, "patch": it.patch, "result": it.result, "detail": it.detail} for it in results],
+        "tests": [{name: getattr(it, name) for name in RECORDED} for it in results],
     }
 
 

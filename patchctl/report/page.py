@@ -11,6 +11,7 @@ from patchctl.files import package_data
 from patchctl.report import chart
 from patchctl.report.prose import prose
 from patchctl.report.timeline import timeline
+from patchctl.report.ways import ways
 from patchctl.report.words import duration, percent, reach, size
 from patchctl.text import redacted, visible
 
@@ -35,6 +36,7 @@ def page(report: Mapping[str, Any]) -> bytes:
             own_benches=[it for it in report["benches"] if it["stack"] == report["stack"]],
             over_depth=chart.over_depth,
             over_releases=chart.over_releases(report["benches"]),
+            ways=ways,
             timeline=timeline(report["forecast"], [it["id"] for it in report["patches"]]) if report["forecast"] else [],
             style=style,
             script=script,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from patchctl.manifest.revision import Change, Revision
     from patchctl.series.trees import Entry
 
+LONGEST = 255  # bytes of one name, on Linux and macOS alike
 PLAIN_MODES = {"100644", "100755"}
 MEANT = "; if it is meant, list it under policy.allow"
 KINDS = {"120000": "a symlink", "160000": "a gitlink (submodule)"}
@@ -77,6 +79,8 @@ def outside(path: str) -> str | None:
         return "leaves the tree"
     if any(_is_git_folder(part) for part in path.split("/")):
         return "lies in .git"
+    if any(len(os.fsencode(part)) > LONGEST for part in path.split("/")):
+        return f"has a name of more than {LONGEST} bytes, which no file system takes"
     if re.search(r"[\x00-\x1f\x7f\\]", path):
         return "has control characters or a backslash in its name"
     return None

@@ -146,9 +146,8 @@ class Session:
     def _open(self) -> Progress:
         progress = self.progress()
         if progress is None:
-            raise PatchctlError(
-                Code.USAGE, f"nothing to go on with in {self.worktree.folder}; start with {self.command} STACK"
-            )
+            nothing = f"nothing to go on with in {self.worktree.folder}"
+            raise PatchctlError(Code.USAGE, f"{nothing}; start with: patchctl {self.command} STACK")
         require_kind(progress, self.edited, self.worktree.folder)
         began = dict(zip(progress.patches, progress.shas, strict=True))
         known = {patch_id: {sha, progress.written.get(patch_id)} for patch_id, sha in began.items()}

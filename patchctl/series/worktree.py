@@ -106,6 +106,8 @@ class Worktree:
     def reset(self, commit: str) -> None:
         """Go to ``commit`` as if the patch at hand had not been tried; other files stay."""
         with self._at_work():
+            # Else the next pick's rerere takes the files without the patch for how its conflict was solved.
+            self.git("rerere", "clear")
             self.git("read-tree", "-u", "--reset", commit)
             self.git("update-ref", "HEAD", commit)
         (self.folder / ".git" / "CHERRY_PICK_HEAD").unlink(missing_ok=True)

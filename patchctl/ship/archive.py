@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from patchctl.errors import Code, PatchctlError
-from patchctl.files import disk_errors
+from patchctl.files import disk_errors, file_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -82,16 +82,11 @@ def write_archive(
         *sorted(members, key=lambda member: os.fsencode(member.name)),
     ]
     _require_sound(ordered)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with disk_errors():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with beside.open("wb") as file:
-                tar_sha256 = _write(file, top, ordered, date, show)
-            written = Written(path, beside.stat().st_size, sha256_of(beside), tar_sha256)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+    with disk_errors(), file_beside(path, b"") as beside:
+        with beside.open("wb") as file:
+            tar_sha256 = _write(file, top, ordered, date, show)
+        written = Written(path, beside.stat().st_size, sha256_of(beside), tar_sha256)
+        beside.replace(path)
     return written
 
 

@@ -7,14 +7,12 @@ people wrote.
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchctl.build.recipe import RECIPE_VERSION
 from patchctl.errors import Code, PatchctlError
-from patchctl.files import disk_errors, locked, remove_folder, replace_folder
+from patchctl.files import disk_errors, folder_beside, locked, replace_folder
 from patchctl.ledger import digest
 from patchctl.manifest.lockfile import lock_path, read_lock
 from patchctl.manifest.workspace import Workspace
@@ -27,6 +25,7 @@ from patchctl.ship.tree import KEPT, Entry, list_tree, scan, tree_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from patchctl.manifest.workspace import StackFile
     from patchctl.series.source import Source
@@ -150,20 +149,12 @@ def open_bundle(path: Path, cache: Path, show: Callable[[int], None] = lambda _a
 
 
 def _unpack(path: Path, slot: Path, facts: BundleFacts, show: Callable[[int], None]) -> None:
-    with disk_errors():
-        slot.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=slot.parent, prefix=f".{slot.name}.", suffix=".tmp"))
-        try:
-            made.chmod(0o755)
-            archive.unpack(path, made, limit=LIMIT, show=show)
-            if _tree(made, facts) != facts.source.tree:
-                raise PatchctlError(
-                    Code.INVALID, f"{path} does not hold the tree {facts.source.tree[:9]} that it names"
-                )
-            _read(path, made, facts)
-            replace_folder(made, slot)
-        finally:
-            remove_folder(made)
+    with disk_errors(), folder_beside(slot) as made:
+        archive.unpack(path, made, limit=LIMIT, show=show)
+        if _tree(made, facts) != facts.source.tree:
+            raise PatchctlError(Code.INVALID, f"{path} does not hold the tree {facts.source.tree[:9]} that it names")
+        _read(path, made, facts)
+        replace_folder(made, slot)
 
 
 def _tree(slot: Path, facts: BundleFacts) -> str:

@@ -14,7 +14,6 @@ from patchctl.build import recipe
 from patchctl.build.install import BUILD_INFO
 from patchctl.errors import Code, PatchctlError
 from patchctl.files import disk_errors, remove_folder, write_atomic
-from patchctl.ledger import digest
 from patchctl.report import evidence
 from patchctl.ship import archive
 from patchctl.ship.facts import (
@@ -32,6 +31,7 @@ from patchctl.ship.package import command_line_settings
 from patchctl.smoke.install import Install, read_install
 from patchctl.smoke.plan import Case
 from patchctl.smoke.result import proven, why_unproven
+from patchctl.smoke.runner import definition_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -92,7 +92,7 @@ def result_path(package: Path) -> Path:
 
 def write_result(package: Package, results: Sequence[Result], hardware: Hardware) -> Path:
     """Write how a package's tests ended and on what, beside the package, and return the file."""
-    definitions = {case.test.name: _definition(case) for case in package.cases}
+    definitions = {case.test.name: definition_key(case) for case in package.cases}
     kept = ("targets", "architectures", "toolchain", "cmake", "build_key")
     facts = ResultFacts(
         schema_version=SCHEMA_VERSION,
@@ -127,10 +127,6 @@ def read_result(path: Path) -> ResultFacts:
     return parse(content, path, ResultFacts, RESULT)
 
 
-def _definition(case: Case) -> str:
-    return digest(case.test.model_dump(mode="json"))
-
-
 @dataclass(frozen=True)
 class Home:
     """Where a result is brought: the stack, the source it gives, its tests, the folder of its builds."""
@@ -155,7 +151,7 @@ def bring_home(home: Home, path: Path) -> tuple[ResultFacts, bool]:
         "hardware": result.hardware,
         "package": result.package.sha256,
         "date": result.date,
-        "tests": [it.model_dump(exclude={"seconds", "definition"}) for it in result.tests],
+        "tests": [it.model_dump(exclude={"seconds"}) for it in result.tests],
     }
     return result, evidence.bring(home.stack.path, home.source, result.variant, result.build, entry)
 
@@ -195,5 +191,5 @@ def _other_tests(cases: Sequence[Case], result: ResultFacts) -> str:
     """Return which tests of the stack the result lacks, or has otherwise: passing some of them proves nothing."""
     found = {it.test: it.definition for it in result.tests}
     wanted = [case for case in cases if case.test.variants is None or result.variant in case.test.variants]
-    lacking = [case.test.name for case in wanted if found.get(case.test.name) != _definition(case)]
+    lacking = [case.test.name for case in wanted if found.get(case.test.name) != definition_key(case)]
     return f"it lacks these tests as they are now: {', '.join(lacking)}" if lacking else ""

@@ -100,7 +100,8 @@ class Server:
         self.port = free_port()
         self.log = tempfile.NamedTemporaryFile("w+", suffix=".log", errors="replace")  # noqa: SIM115 - lives as long as the server
         command = [binary or program("llama-server"), "-m", model_path, "--host", "127.0.0.1", "--port", self.port]
-        command += ["-c", 1024, "-t", 2, "--no-warmup", "--temp", 0, "-fit", "off", *args]
+        # One thread: the models are tiny, and threads that wait for each other by spinning starve on a busy machine.
+        command += ["-c", 1024, "-t", 1, "--no-warmup", "--temp", 0, "-fit", "off", *args]
         self.process = subprocess.Popen(
             [str(c) for c in command],
             stdin=subprocess.DEVNULL,

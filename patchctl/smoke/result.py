@@ -26,8 +26,9 @@ class Result:
     """One test on one variant.
 
     ``seconds`` is wall time; ``log`` the file with all it printed; ``patch`` the patch whose probe it is;
-    ``attention`` means a known defect that is gone; ``remembered`` that it passed before and was not run again;
-    ``gpu`` holds what the GPUs spent (``memory_mib``, ``joules``), where the driver tells.
+    ``definition`` tells the test from what it is later (``runner.definition_key``); ``attention`` means a known defect
+    that is gone; ``remembered`` that it passed before and was not run again; ``gpu`` holds what the GPUs spent
+    (``memory_mib``, ``joules``), where the driver tells.
     """
 
     test: str
@@ -37,6 +38,7 @@ class Result:
     seconds: float
     log: str
     patch: str | None = None
+    definition: str = ""
     attention: bool = False
     remembered: bool = False
     gpu: dict[str, float | None] | None = None

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from patchctl.smoke.plan import Case
 
 KIND = "test"
-RECIPE = 2  # of how tests are run; a higher number makes every test run again
+RECIPE = 3  # of how tests are run; a higher number makes every test run again
 
 
 def run_tests(
@@ -62,10 +62,11 @@ def run_tests(
     _require_valid([case for case in wanted if case.test.name not in lacking], install)
     room = _Room(install, logs, ledger, fresh, hardware or detect(), lacking, sandbox)
     results = []
-    for case in wanted:
-        result = _judge(case, room)
-        tell(result)
-        results.append(result)
+    with kept.in_use(kept.folder()) if any(case.test.models for case in wanted) else contextlib.nullcontext():
+        for case in wanted:
+            result = _judge(case, room)
+            tell(result)
+            results.append(result)
     return results
 
 
@@ -111,7 +112,8 @@ def _judge(case: Case, room: _Room) -> Result:
     key = result_key(case, room.install, room.hardware, models)
     known = None if room.fresh else room.ledger.get(KIND, key)
     if known is not None:
-        return replace(Result(**known), variant=room.install.variant, remembered=True)
+        variant, definition = room.install.variant, definition_key(case)
+        return replace(Result(**known), variant=variant, definition=definition, remembered=True)
     result = _run_one(case, room)
     if result.result == "pass":
         room.ledger.put(KIND, key, asdict(result), seconds=result.seconds, log=result.log)
@@ -129,7 +131,8 @@ def result_key(case: Case, install: Install, hardware: Hardware, models: Mapping
 
 def definition_key(case: Case) -> str:
     """Return what tells one definition of a test, with its scripts, from another."""
-    return digest("definition", case.test.model_dump(mode="json"), _scripts(case))
+    # Without what was not said: a key that tests get in a later patchctl makes no other tests of those without it.
+    return digest("definition", case.test.model_dump(mode="json", exclude_defaults=True), _scripts(case))
 
 
 def _scripts(case: Case) -> dict[str, str]:
@@ -196,6 +199,7 @@ def _result(case: Case, install: Install, verdict: Verdict, seconds: float = 0.0
         seconds=round(seconds, 3),
         log=log,
         patch=case.patch,
+        definition=definition_key(case),
         attention=attention,
     )
 

@@ -96,7 +96,7 @@ class Survey:
         if answer is not None and answer.pull is None and name is not None and patch_id in self._open:
             evidence.append(absent(name))
         evidence += [*self._probed(patch_id, told), *self._moved(patch_id, told), *due(page, self.build, told.today)]
-        return Row(patch_id, page, name, answer, evidence, *decide(evidence))
+        return Row(patch_id, page, name, answer, evidence, *decide(evidence, named=name is not None))
 
     def _name(self, patch_id: str) -> PullName | None:
         return asked_for(self.pages[patch_id])

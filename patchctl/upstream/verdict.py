@@ -77,15 +77,16 @@ STANDS = (Kind.REVERTED, Kind.NEEDED, Kind.MERGED, Kind.CLOSED, Kind.OPEN)  # wh
 NOT_IN = "not in the base"
 
 
-def decide(evidence: Sequence[Evidence]) -> tuple[Verdict, str]:
-    """Return the verdict and its reason.
+def decide(evidence: Sequence[Evidence], *, named: bool = False) -> tuple[Verdict, str]:
+    """Return the verdict and its reason; ``named``: the patch's page names the pull request that it is.
 
     Proof retires, unless the probe contradicts it. A landing that differs, or one sign by content alone, wants a
-    person. Two independent signs by content retire, but not a patch whose pull request is known to be open. A revert
-    brings the patch back. Not applying is no sign of landing, and applying none of need.
+    person. Two independent signs by content retire, but not a patch whose pull request has not landed, or may not have:
+    then the same text came from somebody else. A revert brings the patch back. Not applying is no sign of landing, and
+    applying none of need.
     """
     by_kind = {one.kind: one for one in reversed(evidence)}
-    return _by_landing(by_kind) or _by_content(by_kind) or _by_state(by_kind)
+    return _by_landing(by_kind) or _by_content(by_kind, named=named) or _by_state(by_kind)
 
 
 def _by_landing(by_kind: Mapping[Kind, Evidence]) -> tuple[Verdict, str] | None:
@@ -99,15 +100,17 @@ def _by_landing(by_kind: Mapping[Kind, Evidence]) -> tuple[Verdict, str] | None:
     return (Verdict.REVIEW, found.detail) if found and needed is None else None
 
 
-def _by_content(by_kind: Mapping[Kind, Evidence]) -> tuple[Verdict, str] | None:
+def _by_content(by_kind: Mapping[Kind, Evidence], *, named: bool) -> tuple[Verdict, str] | None:
     """Judge by what the base holds; after a revert only a base that holds all of the patch again counts."""
     signs = [by_kind[kind] for kind in CONTENT if kind in by_kind]
     if not signs or Kind.NEEDED in by_kind or (Kind.REVERTED in by_kind and Kind.ABSORBED not in by_kind):
         return None
     said = "; ".join(sign.detail for sign in signs)
-    unmerged = by_kind.get(Kind.OPEN)
+    unmerged = next((by_kind[kind].detail for kind in (Kind.OPEN, Kind.MERGED) if kind in by_kind), None)
     if unmerged is not None:
-        return Verdict.REVIEW, f"{said}; but {unmerged.detail}"
+        return Verdict.REVIEW, f"{said}; but {unmerged}"
+    if named and not {Kind.CLOSED, Kind.REVERTED} & by_kind.keys():
+        return Verdict.REVIEW, f"{said}; but its pull request is not known to have landed"
     return (Verdict.RETIRE, said) if len(signs) > 1 else (Verdict.REVIEW, f"{said}; one sign alone is no proof")
 
 

@@ -1,7 +1,9 @@
-"""The same prompt twice under MTP: the state one token before the end of a long batch must be there."""
+"""The last tokens of a long batch, cut: the state before them must be there. Then the same prompt twice under MTP."""
 
 from pathlib import Path
 
+from patchctl.smoke.library import NEAR, Model, after_cuts, library
+from patchctl.smoke.library import PROMPT as TOKENS
 from patchctl.smoke.probing import PROMPT, MissingError, Server, main, model
 
 MTP = ["-np", 1, "--spec-type", "draft-mtp", "--spec-draft-n-max", 2, "-ctxcp", 0]
@@ -9,6 +11,12 @@ MTP = ["-np", 1, "--spec-type", "draft-mtp", "--spec-draft-n-max", 2, "-ctxcp", 
 
 def check(folder: Path) -> str:
     path = model(folder, "rand")
+    with library() as lib:
+        served, off = after_cuts(Model(lib, path), TOKENS, [3])
+    if not served:
+        raise MissingError("3 of 10 tokens could not be cut")
+    if off > NEAR:
+        raise MissingError(f"nmse of the logits after a cut of 3 of 10 tokens: {off:.1e}")
     with Server(path, *MTP) as server:
         want = server.complete(PROMPT, 24)["content"]
     with Server(path, *MTP) as server:
@@ -16,7 +24,7 @@ def check(folder: Path) -> str:
         again = server.complete(PROMPT, 24)["content"]
     if again != want:
         raise MissingError(f"the same prompt gave {again!r}, at first {want!r}")
-    return "the same prompt gave the same text"
+    return f"a cut of 3 of 10 tokens is right, nmse {off:.0e}; the same prompt gave the same text"
 
 
 main(check)

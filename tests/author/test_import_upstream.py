@@ -184,6 +184,29 @@ def test_a_pin_moves_on_purpose_and_shows_what_changed(world: ForkWorld, pull: s
     assert f"its head moved to {head}" in gone.stderr
 
 
+def test_a_pin_of_a_patch_in_no_stack_goes_back_only_where_its_new_revision_counts(
+    world: ForkWorld, pull: str, patchctl: Patchctl
+) -> None:
+    assert patchctl("import", "#7", "--upstream", f"https://{URL}.git", cwd=world.workspace).code == 0
+    folder = world.patches("engine-say-three")
+    (made,) = folder.glob("b*.patch")
+    made.rename(folder / "b9.patch")
+    before = digest_of(world.workspace)
+    earlier = show(world.fork, "rev-parse", f"{pull}~1")
+    ran = patchctl(
+        "import",
+        "--update",
+        "engine-say-three",
+        "--head",
+        earlier,
+        "--upstream",
+        f"https://{URL}.git",
+        cwd=world.workspace,
+    )
+    assert (ran.code, "its revision for b9 would count" in ran.stderr) == (2, True), ran
+    assert digest_of(world.workspace) == before
+
+
 def test_a_pin_that_goes_back_counts_and_its_older_revision_stays(
     world: ForkWorld, pull: str, patchctl: Patchctl
 ) -> None:

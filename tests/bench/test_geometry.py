@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def test_a_geometry_gives_that_attention_and_an_mtp_head(isolated: Path) -> None:
-    made = generated("8x2x64")
-    alone, served = inspect(made.alone), inspect(made.served)
+    with generated("8x2x64") as made:
+        alone, served = inspect(made.alone), inspect(made.served)
     assert (alone.architecture, alone.blocks, alone.kv_blocks) == ("qwen3", 8, 8)
     assert alone.kv_bytes["f16"] == 8 * 2 * 2 * 64 * 2, "8 layers, K and V, 2 heads of 64 values of 2 bytes"
     assert (served.architecture, served.kv_blocks) == ("qwen35", 8)
@@ -24,16 +24,17 @@ def test_a_geometry_gives_that_attention_and_an_mtp_head(isolated: Path) -> None
 
 
 def test_models_are_made_once(isolated: Path) -> None:
-    first = generated("4x2x64")
-    stamp = first.alone.stat().st_mtime_ns
-    assert generated("4x2x64") == first
+    with generated("4x2x64") as first:
+        stamp = first.alone.stat().st_mtime_ns
+    with generated("4x2x64") as again:
+        assert again == first
     assert first.alone.stat().st_mtime_ns == stamp
     assert first.alone.is_relative_to(isolated / "cache" / "models")
 
 
 @pytest.mark.parametrize("name", ["none.gguf", "24x4", "24x5x256", "4x2x0", "4x2x63", "900x900x900", "x"])
 def test_no_model_is_made_of_nonsense(name: str) -> None:
-    with pytest.raises(PatchctlError) as error:
-        generated(name)
+    with pytest.raises(PatchctlError) as error, generated(name):
+        pass
     assert error.value.code is Code.USAGE
     assert name in error.value.message or "no model has" in error.value.message

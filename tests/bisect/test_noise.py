@@ -277,6 +277,39 @@ def test_patches_are_found_under_noise_too() -> None:
     assert right >= 18
 
 
+def test_a_look_that_judges_nothing_is_no_number() -> None:
+    """A measurement that fails now and then at one end must not read as one of nothing."""
+    chance, space = random.Random(4), Space(20, NONE, NONE)
+    evidence = Noisy(model=Measured(-1), confidence=0.95, one_part=True)
+    needed = ask(space, evidence)
+    while isinstance(needed, State) and needed.at in {0, 20}:
+        if needed.at == 20 and len(evidence.looks[needed]) % 3 == 1:
+            evidence.add(needed, Look(Verdict.SKIP))
+        else:
+            see(evidence, needed, slower(0.0)(chance, False))
+        needed = ask(space, evidence)
+    assert needed == "agree"
+
+
+@pytest.mark.parametrize("where", [0, 20, 13])
+def test_what_can_be_tested_no_more_is_skipped_in_the_end(where: int) -> None:
+    chance, space = random.Random(4), Space(20, NONE, NONE)
+    evidence = Noisy(model=Flaky(), confidence=0.95, one_part=True)
+    needed, asked = ask(space, evidence), 0
+    while isinstance(needed, State):
+        if needed.at == where and evidence.looks[needed]:
+            evidence.add(needed, Look(Verdict.SKIP))
+        else:
+            see(evidence, needed, fails(0.0, 0.6)(chance, needed.at >= 13))
+        needed, asked = ask(space, evidence), asked + 1
+        assert asked < 300
+    if where == 13:
+        assert isinstance(needed, Found)
+        assert needed.steps == Range(12, 14)
+    else:
+        assert needed == "skip"
+
+
 def test_a_broken_range_is_stepped_around_under_noise() -> None:
     chance, space, broken = random.Random(3), Space(30, NONE, NONE), range(10, 20)
     evidence = Noisy(model=Flaky(), confidence=0.95, one_part=True)

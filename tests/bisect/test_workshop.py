@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from patchctl.bisect.product import fingerprint
+from patchctl.bisect.workshop import KEPT, tidy
 from tests.bisect.world import make_world
 
 if TYPE_CHECKING:
@@ -100,3 +102,14 @@ def test_objects_left_over_from_another_tree_do_not_count(built: Path) -> None:
     before = made(built)
     (built / "gone.o").write_bytes(b"old")
     assert made(built) == before
+
+
+def test_only_the_newest_installs_are_kept(tmp_path: Path) -> None:
+    for number in range(KEPT + 3):
+        folder = tmp_path / "out" / f"b{number}"
+        folder.mkdir(parents=True)
+        os.utime(folder, (number, number))
+    tidy(tmp_path / "out")
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left == {f"b{number}" for number in range(3, KEPT + 3)}
+    tidy(tmp_path / "none")

@@ -80,7 +80,8 @@ def test_python_that_compiles_with_a_warning_and_files_that_are_gone_pass(tmp_pa
 
 def test_where_little_is_left_of_a_folder_built_before_nothing_is_compiled_first(bench: Bench) -> None:
     many = {f"parts/many{at}.cpp": f"int many{at}() {{ return {at}; }}\n" for at in range(FEW_STEPS)}
-    files = MINI | many | {"CMakeLists.txt": MINI["CMakeLists.txt"] + f"target_sources(greet PRIVATE {' '.join(many)})\n"}
+    more = f"target_sources(greet PRIVATE {' '.join(many)})\n"
+    files = MINI | many | {"CMakeLists.txt": MINI["CMakeLists.txt"] + more}
     bench.build(files, touched=("greet.cpp",))
     assert "gate" in bench.steps()
     bench.build(files | {"greet.cpp": MINI["greet.cpp"] + "int more;\n"}, touched=("greet.cpp",))

@@ -149,6 +149,9 @@ def test_limits_are_about_the_base_and_no_other_stack(workspace: Path, patchctl:
         (("demo", "--package", "x.tar.gz"), 2, "--package goes alone"),
         (("--package", "x.tar.gz"), 2, "there is no file"),
         ((), 2, "Missing argument 'STACK'"),
+        (("--package", "x.tar.gz", "--only", "request-seed"), 2, "--package goes alone"),
+        (("demo", "--without", "request-sead"), 2, 'did you mean "request-seed"?'),
+        (("demo-bundle.tar.gz",), 2, "a package is measured with --package, a bundle is sources"),
     ],
 )
 def test_what_cannot_be_is_said(
@@ -177,6 +180,37 @@ def test_a_package_is_measured_without_a_workspace(
     assert packed.code == 0, packed
     shutil.rmtree(tmp_path / "w")
     ran = patchctl("bench", "--package", path.name, *WORDS, cwd=tmp_path)
-    # The demo's server takes other words than llama-server: measured it cannot be, but it was found and started.
-    assert ran.code == 6
-    assert "demo, the server, ar: the server exited with status 2 before it was ready" in ran.stderr
+    # The demo's server takes other words than llama-server: measured it cannot be, but it was unpacked and found.
+    why = "a bench asks llama-bench or llama-server, and demo has neither among its targets: nothing of it can be"
+    assert (ran.code, why in ran.stderr) == (2, True), ran
+
+
+def test_the_demo_as_it_is_cannot_be_measured_and_says_so(
+    tmp_path_factory: pytest.TempPathFactory, patchctl: Callable[..., Ran]
+) -> None:
+    ran = patchctl("bench", "demo", cwd=built_demo(tmp_path_factory).root)
+    assert (ran.code, "demo has neither among its targets: nothing of it can be measured" in ran.stderr) == (2, True)
+    assert not (built_demo(tmp_path_factory).root / "out" / "demo" / "bench").exists()
+
+
+@pytest.mark.usefixtures("base")
+def test_a_part_is_measured_and_leaves_the_evidence_alone_whatever_its_limits_say(
+    workspace: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, patchctl: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PATCHCTL_CACHE", str(built_demo(tmp_path_factory).cache))
+    part = ("--without", "request-seed", "--variant", "release")
+    ran = patchctl("bench", "demo", *part, *WORDS, cwd=workspace)
+    how = "patchctl build demo --without request-seed --variant release"
+    assert (ran.code, ran.stderr.splitlines()[-1].endswith(f"is not built; build it with: {how}")) == (9, True), ran
+    assert patchctl(*how.split()[1:], cwd=workspace).code == 0
+    replace(workspace / "out" / "demo-without-request-seed" / "release", tmp_path / "journal")
+    limits(workspace, "  - {measure: decode, least: 0.5}")
+    before = (workspace / "stacks" / "demo.evidence.json").read_bytes()
+    for words, name, judged in ((("--vs", "demo"), "demo", 0), ((), "base", 1)):
+        told = json.loads(patchctl("bench", "demo", *part, *WORDS, *words, "--json", cwd=workspace).stdout)
+        (result,) = told["benches"]
+        assert (told["stack"], result["stack"], result["vs"]["name"]) == (*["demo-without-request-seed"] * 2, name)
+        assert len(result["limits"]) == judged
+    assert (workspace / "stacks" / "demo.evidence.json").read_bytes() == before
+    assert list((workspace / "out" / "demo-without-request-seed" / "bench").glob("*.json"))

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import stat
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from patchctl.manifest.workspace import Workspace
 from patchctl.report.causes import Cause, Issue, causes_of, plain, plan
 from patchctl.report.matrix import label
 from patchctl.smoke.plan import stack_cases
+from patchctl.smoke.runner import definition_key
 from tests.demo.built import built_demo
 from tests.test_sandbox import needs_sandbox
 from tests.upstreams.maker import git
@@ -167,7 +169,8 @@ def test_every_command_in_them_runs_here(
         "lint", "ci matrix", "doctor", "check", "build", "status", "forecast", "repin", "ci issues", "ci quiet",
     }  # fmt: skip
     titles = [issue["title"] for issue in hub.issues()]
-    assert "demo: request-seed conflicts with upstream" in titles
+    assert titles == ["demo: whole-characters can go", "demo: request-seed wants a look"]
+    assert "Seen by `patchctl forecast demo`" in hub.issues()[1]["body"], "one issue for a patch, whoever found it"
     assert any("whole-characters can go" in title for title in titles)
 
 
@@ -226,6 +229,44 @@ def test_the_matrix_is_what_fromjson_takes_and_names_what_it_skips(place: Path, 
     assert workflows(place)["patches.yml"]["jobs"]["build"]["if"] == "needs.plan.outputs.matrix != '[]'"
 
 
+def test_only_what_was_merged_runs_on_machines_of_ones_own(place: Path, patchctl: Patchctl) -> None:
+    assert patchctl("ci", "init", "demo", cwd=place).code == 0
+    environments = [step.get("env", {}) for _, step in steps(workflows(place)["patches.yml"])]
+    merged = "github.ref == format('refs/heads/{0}', github.event.repository.default_branch)"
+    labels = [environment["LABELS"] for environment in environments if "LABELS" in environment]
+    assert labels == ["${{ " + merged + " && vars.PATCHCTL_RUNNERS || '' }}"]
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not on this machine")
+def test_a_pull_request_from_a_fork_with_the_proposals_branch_name_is_not_taken_for_it(
+    place: Path, patchctl: Patchctl
+) -> None:
+    assert patchctl("ci", "init", "demo", cwd=place).code == 0
+    script = next(
+        step["run"] for _, step in steps(workflows(place)["nightly.yml"]) if "gh pr list" in step.get("run", "")
+    )
+    found = re.search(r"--json number,isCrossRepository.*?--jq '([^']+)'", script, re.DOTALL)
+    assert found is not None
+    for pulls, number in (
+        ([{"number": 5, "isCrossRepository": True}], ""),
+        ([{"number": 5, "isCrossRepository": True}, {"number": 3, "isCrossRepository": False}], "3"),
+        ([], ""),
+    ):
+        done = subprocess.run(
+            ["jq", "-r", found[1]], input=json.dumps(pulls), capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == number
+
+
+def test_a_workspace_inside_a_repository_gets_no_workflows_that_nobody_reads(place: Path, patchctl: Patchctl) -> None:
+    for name in (".git", ".github"):
+        shutil.rmtree(place / name)
+    (place.parent / ".git").mkdir()
+    ran = patchctl("ci", "init", "demo", cwd=place)
+    assert (ran.code, "at the top of a repository only" in ran.stderr) == (2, True), ran
+    assert not (place / ".github").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "wanted"),
     [("120a-real", "sm_120"), ("89-real;120a-real", "sm_89"), ("native", "fast"), ("", "fast")],
@@ -237,7 +278,7 @@ def test_a_machine_is_labelled_by_its_architecture(settings: str, wanted: str) -
 def test_what_is_proven_of_the_locked_tree_is_not_built_again(place: Path, patchctl: Patchctl) -> None:
     lock = yaml.safe_load((place / "stacks/demo.lock.yaml").read_text())
     cases = stack_cases(Workspace(place), Workspace(place).load_stack(place / "stacks" / "demo.yaml"))
-    tests = [{"test": case.test.name, "patch": case.patch, "result": "pass", "detail": ""} for case in cases]
+    tests = [{"test": case.test.name, "definition": definition_key(case), "result": "pass"} for case in cases]
     claim = {"architectures": [], "tests": tests}
     variants = {"release": {**claim, "proven": True}, "debug": {**claim, "proven": False}}
     evidence = {"result": lock["result"], "variants": variants}

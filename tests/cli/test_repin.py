@@ -225,6 +225,31 @@ def test_what_a_person_leaves_out_is_said_each_time(world: World, patchctl: Patc
     assert list(outcomes(world, patchctl, "b3")) == ["left", "moved"]
 
 
+def test_a_conflict_that_was_left_out_is_not_remembered_as_solved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patchctl: Patchctl
+) -> None:
+    world = World(tmp_path)
+    monkeypatch.setenv("PATCHCTL_MIRROR", world.mirror)
+    world.commit({"one.c": text(), "two.c": text()})
+    for name in ("one", "two"):
+        world.patch(name, {f"{name}.c": text({3: "ours"})})
+    world.stack("one", "two", name="hard")
+    world.commit({"one.c": text({3: "theirs"}), "two.c": text({3: "theirs"})})
+    assert run(world, patchctl, "hard", *to_tip(world)).code == 4
+    ran = run(world, patchctl, "hard", "--skip", "--json")
+    assert json.loads(ran.stdout)["stopped_at"] == "two"
+    assert run(world, patchctl, "hard", "--abort").code == 0
+    again = run(world, patchctl, "hard", *to_tip(world, "--json"))
+    assert (again.code, json.loads(again.stdout)["stopped_at"]) == (4, "one")
+
+
+def test_what_was_not_to_be_built_is_not_built_after_a_conflict(world: World, patchctl: Patchctl) -> None:
+    assert run(world, patchctl, "hard", *to_tip(world)).code == 4  # with --no-build
+    solve(world, text({3: "both"}))
+    ran = run(world, patchctl, "hard", "--continue", "--json")
+    assert (ran.code, json.loads(ran.stdout)["build"]) == (0, None)
+
+
 def test_what_is_solved_to_nothing_retires(world: World, patchctl: Patchctl) -> None:
     run(world, patchctl, "hard", *to_tip(world))
     solve(world, text({3: "theirs"}))

@@ -216,7 +216,10 @@ def test_a_probe_that_could_not_be_tried_is_exit_10_when_strict_and_is_not_recor
     ("words", "said"),
     [
         (("--probe", "all", "--vs", "base"), "--probe tries the base anyway"),
+        (("--probe", "all", "--only", "request-seed"), "--probe takes each patch with what it requires"),
         (("--bring", "x.json", "--fresh"), "--bring takes nothing but STACK"),
+        (("--bring", "x.json", "--without", "request-seed"), "--bring takes nothing but STACK"),
+        (("--package", "x.tar.gz", "--only", "request-seed"), "--package goes alone"),
         (("--package", "x.tar.gz", "--strict"), "--package goes alone"),
     ],
 )
@@ -255,6 +258,28 @@ def test_tests_stand_beside_those_of_the_unpatched_base(
     told = json.loads(patchctl("smoke", "demo", "--vs", "base", "--json", "-q", cwd=workspace.root).stdout)
     assert told["unpatched"]["proven"] == {"release": False}
     assert told["proven"] == {"release": True}
+
+
+def test_a_part_is_tested_with_the_probes_of_its_patches_and_leaves_the_evidence_alone(
+    workspace: BuiltDemo, patchctl: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHCTL_CACHE", str(workspace.cache))
+    evidence = workspace.root / "stacks" / "demo.evidence.json"
+    before = evidence.read_bytes()
+    part = ("--without", "request-seed", "--variant", "release")
+    ran = patchctl("smoke", "demo", *part, cwd=workspace.root)
+    how = "patchctl build demo --without request-seed --variant release"
+    assert (ran.code, f"build it with: {how}" in ran.stderr) == (9, True), ran
+    patchctl(*how.split()[1:], cwd=workspace.root)
+    told = json.loads(patchctl("smoke", "demo", *part, "--json", cwd=workspace.root).stdout)
+    assert (told["stack"], [it["id"] for it in told["probes"]]) == (
+        "demo-without-request-seed", ["whole-characters", "fresh-sampler"],
+    )  # fmt: skip
+    change_stack(workspace, "^the lake ", "^the river ")
+    assert patchctl("smoke", "demo", *part, cwd=workspace.root).code == 6
+    assert evidence.read_bytes() == before
+    only = patchctl("smoke", "demo", "--only", "request-seed", cwd=workspace.root)
+    assert (only.code, "patchctl build demo --only request-seed" in only.stderr) == (9, True)
 
 
 def test_unproven_is_exit_10_when_strict(workspace: BuiltDemo, patchctl: Callable[..., Ran]) -> None:

@@ -327,8 +327,27 @@ def test_markdown_shows_upstreams_text_as_text(pulls: Pulls) -> None:
     assert lines[0].startswith("### s  on ")
     assert lines[2:4] == ["| patch | verdict | why |", "|---|---|---|"]
     cells = re.split(r"(?<!\\)\|", lines[4])
-    assert [cell.strip() for cell in cells[1:3]] == ["ours acme/up#7", "keep"]
+    assert [cell.strip() for cell in cells[1:3]] == ["ours acme/up#\u200b7", "keep"]
     assert "a\\|b\\<img\\>\\`@\u200byou \\[x\\](y)" in cells[3]
+
+
+def test_while_github_cannot_be_asked_what_may_be_open_is_not_retired(pulls: Pulls) -> None:
+    pulls.fake.know("acme/up", 7)
+    pulls.fake.always = says(401)
+    tip = pulls.world.commit({"a.c": text(OURS)}, "the same from somebody else (#30)")
+    ran = pulls.call("repin", "s", "--to", tip, "--dry-run", "--json", cwd=pulls.world.workspace)
+    row = json.loads(ran.stdout)["patches"][0]
+    assert (row["verdict"], row["action"]) == ("review", "carry")
+    assert row["reason"].endswith("but its pull request is not known to have landed")
+
+
+def test_what_landed_in_a_fork_alone_is_not_retired_by_what_the_base_holds(pulls: Pulls) -> None:
+    pulls.page("upstream: {pr: friend/up#7}")
+    pulls.fake.know("friend/up", 7, state="MERGED", commit="c" * 40, branch="main")
+    pulls.world.commit({"a.c": text(OURS)}, "the same from somebody else (#30)")
+    row = pulls.status()
+    assert row["verdict"] == "review"
+    assert "is merged into friend/up main" in row["reason"]
 
 
 # --- repin ------------------------------------------------------------------------------------------------------------

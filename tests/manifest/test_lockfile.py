@@ -51,3 +51,4 @@ def test_a_damaged_lock_is_told_with_its_place(old: str, new: str, said: str, tm
         read_lock(stack, "stacks/s.lock.yaml")
     assert all(problem.path == "stacks/s.lock.yaml" for problem in error.value.problems)
     assert all(problem.line for problem in error.value.problems)
+    assert str(error.value).endswith("make it again with: patchctl lock s")

@@ -89,12 +89,60 @@ FORECAST: dict[str, Any] = {
         event("second-fix", 80, "conflict", alone=True),
     ],
 }
-BISECT: dict[str, Any] = {
-    "culprit": {"kind": "interaction", "ids": ["first-fix", "f" * 40]},
+BISECT: dict[str, Any] = {  # as ``bisect --json`` gives it
+    "culprit": {
+        "kind": "interaction",
+        "ids": ["first-fix", "f" * 40],
+        "reverse": False,
+        "patches": [
+            {"id": "first-fix", "subject": NASTY, "author": "A <a@x>", "stat": "1 file changed", "change": "kept"}
+        ],
+        "commits": [
+            {"commit": "f" * 40, "build": 8, "subject": NASTY, "author": "B <b@x>", "pr": "#7", "stat": "2 files"}
+        ],
+        "good": f"{'e' * 40}:first-fix,second-fix",
+        "bad": f"{'f' * 40}:first-fix,second-fix",
+    },
     "confidence": 0.97,
+    "certain": False,
     "why": "",
-    "points": [{"label": "b9 with first-fix", "verdict": "bad", "looks": [{"verdict": "bad", "detail": NASTY}]}],
+    "axes": {
+        "good": {"stack": "r1", "commit": "a" * 40, "build": 1},
+        "bad": {"stack": "r9", "commit": "b" * 40, "build": 9},
+        "commits": 8,
+        "patches": [{"id": "first-fix", "good": True, "bad": True}, {"id": "second-fix", "good": False, "bad": True}],
+    },
+    "probabilities": [{"good": "", "bad": "", "label": "b8", "share": 0.97}],
+    "points": [
+        {
+            "point": f"{'e' * 40}:first-fix,second-fix",
+            "at": 6,
+            "patches": ["first-fix", "second-fix"],
+            "label": "b7",
+            "verdict": "good",
+            "looks": [{"verdict": "good", "detail": ""}],
+        },
+        {
+            "point": f"{'f' * 40}:first-fix,second-fix",
+            "at": 7,
+            "patches": ["first-fix", "second-fix"],
+            "label": "b8",
+            "verdict": "bad",
+            "looks": [{"verdict": "bad", "detail": NASTY}],
+        },
+        {
+            "point": f"{'f' * 40}:",
+            "at": 7,
+            "patches": [],
+            "label": "b8 with no patch",
+            "verdict": "skip",
+            "looks": [{"verdict": "skip", "detail": NASTY}],
+        },
+    ],
+    "tests": 5,
     "builds": 4,
+    "from_ledger": 0,
+    "saved": 5,
     "seconds": 90.0,
 }
 

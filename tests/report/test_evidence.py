@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from patchctl.report.evidence import evidence_path, held_against, read_evidence,
 from patchctl.series.source import AppliedPatch, Source
 from patchctl.smoke.plan import Case
 from patchctl.smoke.result import Result, Word
+from patchctl.smoke.runner import definition_key
 
 BASE, TREE = "b" * 40, "7" * 40
 INFO: dict[str, Any] = {
@@ -88,20 +90,40 @@ def test_variants_that_are_gone_and_builds_that_failed_lose_their_claims(tmp_pat
     assert list(read_evidence(stack)["variants"]) == ["sm_89"]
 
 
-def case(name: str, **more: Any) -> Case:
-    return Case(Test.model_validate({"name": name, "command": {"run": ["true"]}, **more}), Path())
+def case(name: str, here: Path = Path(), **more: Any) -> Case:
+    return Case(Test.model_validate({"name": name, "command": {"run": ["true"]}, **more}), here)
+
+
+def passed(*cases: Case) -> list[Result]:
+    return [replace(result(), test=it.test.name, definition=definition_key(it)) for it in cases]
+
+
+def test_a_test_that_was_changed_since_counts_as_not_run(tmp_path: Path) -> None:
+    stack, script = tmp_path / "s.yaml", tmp_path / "boots.py"
+    script.write_text("1")
+    boots = case("boots", tmp_path, command={"run": ["{python}", "{here}/boots.py"]})
+    record(stack, source(), {"cpu": INFO}, passed(boots, case("says")))
+    claim = read_evidence(stack)["variants"]["cpu"]
+    assert held_against(claim, "cpu", [boots, case("says")]) == claim
+    why = "1 test of the stack, as it is now, never ran on it: "
+    assert held_against(claim, "cpu", [boots, case("says", timeout=7)])["why"] == f"{why}says"
+    script.write_text("2")
+    assert held_against(claim, "cpu", [boots, case("says")])["why"] == f"{why}boots"
+    del claim["tests"][1]["definition"]
+    script.write_text("1")
+    assert held_against(claim, "cpu", [boots, case("says")])["why"] == f"{why}says", "nobody knows what it was"
 
 
 def test_what_was_proven_before_the_stack_got_another_test_is_not_proven(tmp_path: Path) -> None:
     stack = tmp_path / "s.yaml"
-    record(stack, source(), {"cpu": INFO}, [result()])
+    record(stack, source(), {"cpu": INFO}, passed(case("boots")))
     claim = read_evidence(stack)["variants"]["cpu"]
     others = [case("elsewhere", variants=["sm_89"]), case("on-gpu", gpu=True)]
     assert held_against(claim, "cpu", [case("boots"), *others]) == claim
     said = held_against(claim, "cpu", [case("boots"), case("new"), case("more")])
-    assert (said["proven"], said["why"]) == (False, "2 tests of the stack never ran on it: more, new")
+    assert (said["proven"], said["why"]) == (False, "2 tests of the stack, as they are now, never ran on it: more, new")
     assert held_against({**claim, "architectures": ["sm_89"]}, "cpu", [case("boots"), *others])["proven"] is False
-    everything = [{"test": name, "result": "pass"} for name in ("boots", "new")]
+    everything = [{"test": it.test, "definition": it.definition} for it in passed(case("boots"), case("new"))]
     brought = {**claim, "elsewhere": [{"tests": everything}]}
     assert held_against(brought, "cpu", [case("boots"), case("new")])["proven"] is True
 

@@ -14,9 +14,11 @@ from patchctl.smoke.runner import run_tests
 from tests.smoke.scripted import make_install
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from patchctl.smoke.result import Result
+    from tests.conftest import Ran
 
 
 def test_the_names_are_those_of_the_maker() -> None:
@@ -56,6 +58,19 @@ def run(tmp_path: Path, **definition: object) -> Result:
 def test_a_test_finds_the_models_it_names(tmp_path: Path) -> None:
     result = run(tmp_path, command={"run": ["ls", "{models}"], "output": r"^perm\.gguf$"})
     assert (result.result, result.detail) == ("pass", "")
+
+
+def test_models_in_use_are_not_freed_and_any_number_may_use_them(tmp_path: Path, patchctl: Callable[..., Ran]) -> None:
+    folder = kept.ensure(["perm"])
+    with kept.in_use(folder), kept.in_use(folder):
+        ran = patchctl("cache", "--free", "models", cwd=tmp_path)
+        assert (ran.code, folder.name in ran.stderr, (folder / "perm.gguf").is_file()) == (9, True, True)
+    freeing = f"{sys.executable} -m patchctl cache --free models"
+    assert run(tmp_path, command={"run": ["sh", "-c", f"! {freeing}"]}).result == "pass", "a test that runs uses them"
+    assert patchctl("cache", "--free", "models", cwd=tmp_path).code == 0
+    assert not folder.exists()
+    with kept.in_use(folder):
+        assert kept.ensure(["perm"]) == folder
 
 
 def test_without_what_makes_them_a_test_is_skipped_with_the_reason(

@@ -67,6 +67,21 @@ def test_the_policy(kinds: tuple[Kind, ...], verdict: Verdict) -> None:
     assert decide(facts(*kinds))[0] is verdict
 
 
+@pytest.mark.parametrize(
+    ("kinds", "verdict"),
+    [
+        ((Kind.PATCH_ID, Kind.ABSORBED, Kind.COVERAGE), Verdict.REVIEW),
+        ((Kind.MERGED, Kind.PATCH_ID, Kind.ABSORBED), Verdict.REVIEW),
+        ((Kind.CLOSED, Kind.PATCH_ID, Kind.ABSORBED), Verdict.RETIRE),
+        ((Kind.REVERTED, Kind.ABSORBED, Kind.COVERAGE), Verdict.RETIRE),
+        ((Kind.LANDED, Kind.PATCH_ID), Verdict.RETIRE),
+        ((Kind.PROBE,), Verdict.RETIRE),
+    ],
+)
+def test_a_patch_that_names_its_pull_request_waits_for_it(kinds: tuple[Kind, ...], verdict: Verdict) -> None:
+    assert decide(facts(*kinds), named=True)[0] is verdict
+
+
 def test_order_does_not_matter_and_a_reason_is_always_given() -> None:
     for size in range(4):
         for kinds in itertools.combinations(ALL, size):

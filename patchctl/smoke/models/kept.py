@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,7 @@ from patchctl.files import cache_folder, disk_errors
 from patchctl.smoke.models.names import of_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 SOURCES = ("blocks", "make", "numbers", "shape", "vocab")
 
@@ -24,6 +27,32 @@ def folder() -> Path:
     """Return where models are kept; code that makes other models has another folder."""
     made_by = hashlib.sha256(b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in SOURCES))
     return cache_folder() / "models" / made_by.hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def in_use(where: Path) -> Iterator[None]:
+    """Keep a folder of models from being freed; any number may use it at once, and wait while it is being freed.
+
+    The lock file is the one that ``cache --free`` takes for itself alone; the system frees it with its holder.
+    """
+    with disk_errors():
+        where.parent.mkdir(parents=True, exist_ok=True)
+        handle = _shared(where.with_suffix(".lock"))
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _shared(path: Path) -> int:
+    """Return the open lock file ``path``, held with others; one that was removed meanwhile holds nothing."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        os.close(handle)
 
 
 def ensure(names: Iterable[str]) -> Path:

@@ -139,6 +139,12 @@ def in_nvfp4(model: Model, seed: int = 7) -> Model:
     return replace(model, nvfp4={name: nvfp4(seed, name, *model.tensors[name].shape) for name in names})
 
 
+def from_nvfp4(model: Model) -> Model:
+    """The same weights in F32: gguf-py says what the blocks stand for."""
+    read = {name: gguf.quants.dequantize(data, gguf.GGMLQuantizationType.NVFP4) for name, data in model.nvfp4.items()}
+    return replace(model, tensors={**model.tensors, **read}, nvfp4={})
+
+
 def sidecar(model: Model, shared: Collection[str]) -> Model:
     """The MTP block alone, with the named ones of the tensors it shares with its target."""
     keep = f"blk.{model.shape.n_main}."
@@ -165,6 +171,7 @@ MODELS: dict[str, Callable[[], Model]] = {
     "rand-h128": lambda: rand(Shape(head_dim=128)),
     "rand-h256": lambda: rand(Shape(head_dim=256)),
     "rand-nvfp4": lambda: in_nvfp4(rand()),
+    "rand-nvfp4-f32": lambda: from_nvfp4(in_nvfp4(rand())),
     "large": lambda: rand(LARGE),
 }
 

@@ -15,6 +15,7 @@ MODELS = {
     "rand-h128": "as rand, with heads of 128 values, for KV cache types",
     "rand-h256": "as rand, with heads of 256 values, for KV cache types",
     "rand-nvfp4": "as rand, its feed-forward weights in NVFP4",
+    "rand-nvfp4-f32": "the weights of rand-nvfp4 in F32",
     "large": "as rand, 8 blocks of 1024: for times, 90 MB",
 }
 SIDECARS = ("bare", "headless", "full")  # NAME-mtp-KIND.gguf: the MTP head by itself, with more and more of its target

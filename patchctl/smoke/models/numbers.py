@@ -37,11 +37,12 @@ def uniform(seed: int, name: str, shape: tuple[int, ...], std: float = 1.0) -> F
 def nvfp4(seed: int, name: str, rows: int, cols: int) -> Bytes:
     """Return a matrix of random NVFP4 blocks (64 values in 36 bytes: 4 scales, then two E2M1 values a byte).
 
-    The scale is the same everywhere; the values have a standard deviation of about 1/16.
+    Scales differ from one to the next, by up to 2; the values have a standard deviation of about 1/16.
     """
     start = int.from_bytes(hashlib.sha256(f"{seed}/{name}/nvfp4".encode()).digest()[:8], "little")
     values = (_splitmix(start, rows * cols // 2) >> np.uint64(56)).astype(np.uint8).reshape(rows, cols // 64, 32)
-    scales = np.full((rows, cols // 64, 4), 0x0B, dtype=np.uint8)  # UE4M3: 1.375 / 64
+    # UE4M3: 1 / 64 to 1.875 / 64
+    scales = 0x08 + ((values[..., :4] ^ values[..., 4:8]) & 0x07)
     blocks: Bytes = np.concatenate([scales, values], axis=2).reshape(rows, cols // 64 * 36)
     return blocks
 
