@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +15,7 @@ from patchctl.build.fileapi import read_targets
 from patchctl.build.install import copy_from_source, install, pieces, verify_run_paths
 from patchctl.build.orphans import wait_for_orphans
 from patchctl.errors import Code, PatchctlError
+from patchctl.files import sweep
 from tests.build.project import MINI, Bench, program
 
 if TYPE_CHECKING:
@@ -151,3 +154,23 @@ def test_two_installs_in_one_second_lose_nothing_and_a_file_in_the_place_of_the_
         kept += install(target, [], source=tmp_path, files=[], describe=lambda _: b"{damaged")
         (target / "same.txt").write_text(name)
     assert sorted(path.read_text() for path in kept) == ["1", "2", "a file"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from patchctl.build.install import install
+
+install(Path(sys.argv[1]), [], source=Path(sys.argv[2]), files=[], describe=lambda made: os._exit(9))
+"""
+
+
+def test_what_a_killed_install_left_the_next_removes(tmp_path: Path) -> None:
+    target = tmp_path / "out" / "cpu"
+    done = subprocess.run([sys.executable, "-c", KILLED, target, tmp_path], check=False)
+    assert done.returncode == 9
+    (left,) = target.parent.iterdir()
+    os.utime(left, (0, 0))
+    sweep.cache_clear()
+    install(target, [], source=tmp_path, files=[], describe=lambda _: b"{}")
+    assert [path.name for path in target.parent.iterdir()] == ["cpu"]
