@@ -32,16 +32,7 @@ class AttentionShape(Shape):
 
     def write(self, out: gguf.GGUFWriter) -> None:
         """Write the metadata that states these sizes."""
-        out.add_context_length(self.context)
-        out.add_embedding_length(self.n_embd)
-        out.add_block_count(self.n_main)
-        out.add_feed_forward_length(self.n_ff)
-        out.add_head_count(self.n_head)
-        out.add_head_count_kv(self.n_head_kv)
-        out.add_key_length(self.head_dim)
-        out.add_value_length(self.head_dim)
-        out.add_layer_norm_rms_eps(1e-6)
-        out.add_rope_freq_base(10000.0)
+        self.write_attention(out, self.n_main)
 
 
 def attention(heads: int, kv: int, width: int) -> Model:

@@ -8,6 +8,7 @@ so a bisect can be stopped anywhere, and several questions can be asked at once.
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -64,7 +65,7 @@ def nothing(states: Sequence[State]) -> Mapping[State, Sequence[Look]]:  # noqa:
 NO_LOOK = Tally()
 
 
-class Evidence:
+class Evidence(ABC):
     """Looks by point; ``recall`` is asked for those of earlier bisects before a line is searched."""
 
     certain = True
@@ -93,9 +94,9 @@ class Evidence:
         other.add(state, Look(verdict, float(verdict is Verdict.BAD)))
         return other
 
+    @abstractmethod
     def copy(self) -> Evidence:
         """Return evidence of the same kind, without looks."""
-        return type(self)(self.recall, self.cost)
 
     def start(self) -> None:
         """Begin a search: what earlier runs of it spent does not count."""
@@ -114,17 +115,17 @@ class Evidence:
         looks = self.looks.get(state)
         return looks[0].verdict if looks else None
 
+    @abstractmethod
     def ends(self, good: State, bad: State) -> None:
         """Make sure that the ends are what they are said to be; raises EndsError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ask(self, state: State) -> Verdict:
         """Return how a point is judged."""
-        raise NotImplementedError
 
+    @abstractmethod
     def line(self, states: Sequence[State], *, last: int = 1) -> Range:
         """Return where a line that starts good and ends bad turns; ``last`` weighs its last step."""
-        raise NotImplementedError
 
 
 class Exact(Evidence):

@@ -53,11 +53,11 @@ class Shape:
         """Return whether a block is a DeltaNet block."""
         return block < self.n_main and (block + 1) % self.interval != 0
 
-    def write(self, out: gguf.GGUFWriter) -> None:
-        """Write the metadata that states these sizes."""
+    def write_attention(self, out: gguf.GGUFWriter, blocks: int) -> None:
+        """Write the metadata that every architecture with attention has."""
         out.add_context_length(self.context)
         out.add_embedding_length(self.n_embd)
-        out.add_block_count(self.n_block)
+        out.add_block_count(blocks)
         out.add_feed_forward_length(self.n_ff)
         out.add_head_count(self.n_head)
         out.add_head_count_kv(self.n_head_kv)
@@ -65,6 +65,10 @@ class Shape:
         out.add_value_length(self.head_dim)
         out.add_layer_norm_rms_eps(1e-6)
         out.add_rope_freq_base(10000.0)
+
+    def write(self, out: gguf.GGUFWriter) -> None:
+        """Write the metadata that states these sizes."""
+        self.write_attention(out, self.n_block)
         out.add_rope_dimension_count(self.head_dim // 2)
         out.add_rope_dimension_sections([self.head_dim // 4, 0, 0, 0])
         out.add_ssm_conv_kernel(self.conv)
