@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import threading
 from typing import TYPE_CHECKING
 
@@ -160,3 +161,11 @@ def test_a_failure_leaves_no_half_of_one(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(PatchctlError):
         create(tmp_path / "made" / "upstream.git")
     assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_what_somebody_cleaned_up_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "demo.git"
+    create(folder)
+    shutil.rmtree(folder / "objects")
+    create(folder)
+    assert Repo(folder).count("HEAD") > 30
