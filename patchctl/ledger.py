@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from patchctl.errors import Code, PatchctlError
+from patchctl.files import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -56,14 +57,20 @@ class Ledger:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute(SCHEMA)
+            self._prepare(connection)
         except sqlite3.OperationalError as error:
             raise PatchctlError(Code.ENVIRONMENT, f"cannot write the ledger {self.path}: {error}") from error
         except OSError as error:
             raise PatchctlError(Code.ENVIRONMENT, f"cannot write the ledger {self.path}: {error.strerror}") from error
         return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Set the journal and make the table; of several at once on a new file SQLite refuses all but one."""
+        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            with locked(self.path.with_suffix(".lock"), f"the ledger {self.path}", wait=30):
+                connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(SCHEMA)
 
     def _discard(self) -> None:
         for suffix in ("", "-wal", "-shm"):

@@ -4,6 +4,8 @@ import json
 import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -122,6 +124,22 @@ def test_several_processes_write_at_once(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT count(*) FROM results").fetchone() == (120,)
     connection.close()
+
+
+def test_several_that_make_the_same_new_ledger_all_succeed(tmp_path: Path) -> None:
+    """SQLite tells all but one at once that the database is locked, however long they would wait."""
+    together = threading.Barrier(4)
+
+    def make(round_: int) -> None:
+        together.wait()
+        ledger = Ledger(tmp_path / f"{round_}.sqlite")
+        ledger.put("kind", "key", 1)
+        ledger.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for round_ in range(60):
+            for made in [pool.submit(make, round_) for _ in range(4)]:
+                made.result()
 
 
 def test_how_long_something_took_is_found_by_its_log(tmp_path: Path) -> None:
