@@ -72,8 +72,15 @@ def disk_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno is None:
             raise
-        where = f": {error.filename}" if error.filename else ""
+        where = f": {_final(str(error.filename))}" if error.filename else ""
         raise PatchctlError(Code.ENVIRONMENT, f"{error.strerror or error}{where}") from error
+
+
+def _final(name: str) -> str:
+    """Return the name that a file or folder made beside its place was to get."""
+    path = Path(name)
+    made = re.fullmatch(rf"\.(.+)\.[^.]+{re.escape(BESIDE)}", path.name)
+    return str(path.with_name(made[1])) if made else name
 
 
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:

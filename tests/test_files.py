@@ -58,6 +58,12 @@ def test_a_disk_that_refuses_leaves_the_old_file(tmp_path: Path, monkeypatch: py
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
 
 
+def test_a_place_that_cannot_be_written_is_told_by_the_name_the_user_knows() -> None:
+    """Nobody, not root either, makes files in /proc."""
+    with pytest.raises(PatchctlError, match=r": /proc/b1\.lock\.yaml$"):
+        write_atomic(Path("/proc/b1.lock.yaml"), b"new")
+
+
 @pytest.mark.parametrize("step", range(1, 9))
 def test_a_writer_that_vanishes_leaves_the_old_file_or_the_new(step: int, tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
