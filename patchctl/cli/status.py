@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from patchctl.cli.common import App, command
 from patchctl.cli.hearsay import UNITS, Hearsay, age
-from patchctl.errors import Code, PatchctlError
+from patchctl.errors import Code, InvalidError, PatchctlError
+from patchctl.text import redacted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from patchctl.manifest.workspace import StackFile
     from patchctl.store import Store
     from patchctl.upstream.survey import Row, Survey
@@ -62,8 +66,7 @@ def status(
     from patchctl.cli import standing
     from patchctl.cli.unpatched import probe_results
 
-    stacks = [app.stack(name) for name in names] or [app.stack(str(path)) for path in app.workspace.stack_files()]
-    subjects = [_subject(app, stack, onto) for stack in stacks]
+    subjects, failed = _subjects(app, names or [str(path) for path in app.workspace.stack_files()], onto)
     hearsay = Hearsay(app, [subject.survey for subject in subjects], max_age=max_age, offline=offline)
     shown = []
     for subject in subjects:
@@ -79,11 +82,45 @@ def status(
     for path in recorded:
         app.ui.note(f"recorded in {path}")
     hearsay.warn()
-    app.ui.result({"stacks": [standing.as_object(table) for table in tables], "recorded": recorded})
+    for name, error in failed.items():
+        _tell(app, name, error)
+    app.ui.result(
+        {
+            "stacks": [standing.as_object(table) for table in tables],
+            "recorded": recorded,
+            "failed": [{"stack": name, "message": redacted(error.message)} for name, error in failed.items()],
+        }
+    )
+    if failed:
+        return next(iter(failed.values())).code
     if hearsay.problems:
         return Code.NETWORK
     wanted = any(row.verdict.value != "keep" for _, rows in shown for row in rows)
     return Code.ATTENTION if exit_code and wanted else Code.OK
+
+
+def _subjects(app: App, names: Sequence[str], onto: str | None) -> tuple[list[Subject], dict[str, PatchctlError]]:
+    """Return the stacks that can be asked about and, by name, why the others cannot; raises when none can."""
+    asked = {Path(name).stem: _try_subject(app, name, onto) for name in names}
+    subjects = [it for it in asked.values() if isinstance(it, Subject)]
+    failed = {name: it for name, it in asked.items() if isinstance(it, PatchctlError)}
+    if failed and not subjects:
+        *others, last = {why.message: (name, why) for name, why in failed.items()}.values()
+        for other in others:
+            _tell(app, *other)
+        raise last[1]
+    return subjects, failed
+
+
+def _try_subject(app: App, name: str, onto: str | None) -> Subject | PatchctlError:
+    try:
+        return _subject(app, app.stack(name), onto)
+    except PatchctlError as error:
+        return error
+
+
+def _tell(app: App, name: str, error: PatchctlError) -> None:
+    app.ui.error(error.message if isinstance(error, InvalidError) else f"error: {name}: {error.message}")
 
 
 def _subject(app: App, stack: StackFile, onto: str | None) -> Subject:

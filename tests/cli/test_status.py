@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from patchctl.errors import Code
 from tests.demo.built import copied_demo
-from tests.series.world import World, text
+from tests.series.world import URL, World, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,6 +150,32 @@ def test_the_table_names_every_stack_and_a_summary(fork: Fork) -> None:
     assert ran.code == 0
     assert ran.stdout.splitlines()[0].endswith("(b1): 1 keep")
     assert "ours  keep  not in the base" in ran.stdout
+
+
+def test_a_stack_that_cannot_be_asked_about_does_not_hide_the_others(fork: Fork, tmp_path: Path) -> None:
+    stacks = fork.world.workspace / "stacks"
+    there = next(stacks.glob("*.yaml"))
+    elsewhere = there.read_text().replace(URL, f"file://{tmp_path}/nowhere.git")
+    (stacks / "gone.yaml").write_text(elsewhere.replace(f"release: {there.stem}", "release: gone"))
+    (stacks / "wrong.yaml").write_text("schema: 1\nrelease: wrong\nstep: 2\n")
+    ran = fork.call("status", cwd=fork.world.workspace)
+    assert ran.code == Code.NETWORK
+    assert "ours  keep  not in the base" in ran.stdout
+    assert "error: gone: the mirror" in ran.stderr
+    assert "stacks/wrong.yaml:3:1: " in ran.stderr
+    said = json.loads(fork.call("status", "--json", cwd=fork.world.workspace).stdout)
+    assert [stack["stack"] for stack in said["stacks"]] == [there.stem]
+    assert [failed["stack"] for failed in said["failed"]] == ["gone", "wrong"]
+
+
+def test_when_no_stack_can_be_asked_about_all_is_said(fork: Fork, tmp_path: Path) -> None:
+    stacks = fork.world.workspace / "stacks"
+    there = next(stacks.glob("*.yaml"))
+    (stacks / "wrong.yaml").write_text("schema: 1\nrelease: wrong\nstep: 2\n")
+    there.write_text(there.read_text().replace(URL, f"file://{tmp_path}/nowhere.git"))
+    ran = fork.call("status", cwd=fork.world.workspace)
+    assert ran.code == Code.INVALID
+    assert (ran.stderr.count("nowhere.git of"), ran.stderr.count("stacks/wrong.yaml:3:1: ")) == (1, 1)
 
 
 # --- record -----------------------------------------------------------------------------------------------------------
