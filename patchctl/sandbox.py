@@ -54,14 +54,14 @@ shift 3
 "$@"
 exit $?
 """
+# The last line starts one process in another: a shell that may start no more tries again for 15 seconds if it is bash.
 TRIAL = """\
 test ! -e "$1" || { echo 'the home folder is visible'; exit 1; }
 ! (: > "$2/written") 2> /dev/null || { echo 'the system can be written'; exit 1; }
 while read -r name rest; do case $name in lo:) ;; *:) echo 'there is a network'; exit 1 ;; esac; done < /proc/net/dev
 : > "$3/written" || { echo 'its own folder cannot be written'; exit 1; }
 echo sound
-for at in 1 2 3 4 5 6 7 8; do sleep 5 & done
-echo 'processes are not bounded'
+exec timeout 5 timeout 5 timeout 5 timeout 5 echo 'processes are not bounded'
 """
 
 
@@ -93,7 +93,8 @@ class Sandbox:
     """A box: the paths that it may read and write beside the system, and its bounds.
 
     ``processes`` counts threads too; ``memory`` is what one process may hold, in bytes, 0 for what the machine allows;
-    ``devices`` lets it use graphics cards; ``variables`` are set inside.
+    ``devices`` lets it use graphics cards; ``variables`` are set inside; ``tell`` is the number of an open file that
+    bubblewrap tells which process is its first, and closes.
     """
 
     readable: tuple[Path, ...] = ()
@@ -102,6 +103,7 @@ class Sandbox:
     processes: int = 0
     memory: int = 0
     devices: bool = False
+    tell: int | None = None
     host: Host = field(default_factory=this_host)
 
     @property
@@ -135,6 +137,7 @@ class Sandbox:
         tools, inside = self.host.tools, {**_known(env, os.environ), **self.variables, **OWN}
         return [
             tools["bwrap"],
+            *(() if self.tell is None else ("--info-fd", str(self.tell))),
             "--clearenv",
             *(word for name, value in sorted(inside.items()) for word in ("--setenv", name, value)),
             *self._namespaces(),
@@ -166,7 +169,7 @@ class Sandbox:
         words += ["--perms", "0777", "--dir", ACCOUNT]
         words += [word for path in _devices() for word in ("--dev-bind", path, path)] if self.devices else []
         bound = [(path, "--ro-bind") for path in self.readable] + [(path, "--bind") for path in self.writable]
-        entries = sorted({(place, how) for path, how in bound for place in _places(path)}, key=_depth)
+        entries = _needed(sorted({(place, how) for path, how in bound for place in _places(path)}, key=_depth))
         # What bubblewrap makes by itself on the way to a folder, only its owner may pass.
         way = {part for place, _ in entries for part in Path(place).parents} - {Path("/"), Path(TEMPORARY)}
         words += [word for part in sorted(way) for word in ("--dir", str(part))]
@@ -203,6 +206,7 @@ def _known(env: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, st
     }
 
 
+@functools.cache
 def _system() -> list[str]:
     words: list[str] = []
     for name in SYSTEM:
@@ -226,6 +230,18 @@ def _places(path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys((os.fspath(path.absolute()), os.path.realpath(path))))
 
 
+def _needed(entries: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the entries that none above them brings along: each mount makes bubblewrap read all there are."""
+    how = dict.fromkeys((name for name in SYSTEM if Path(name).is_dir()), "--ro-bind")
+    needed = []
+    for place, option in entries:
+        above = next((str(part) for part in Path(place).parents if str(part) in how), "")
+        if how.get(above) != option or place in how:
+            needed.append((place, option))
+            how[place] = option
+    return needed
+
+
 def _depth(entry: tuple[str, str]) -> tuple[int, str, bool]:
     place, option = entry
     return len(Path(place).parts), place, option == "--bind"
@@ -244,6 +260,7 @@ def _above(program: Path) -> Path:
     return program if private else above
 
 
+@functools.cache
 def python_paths() -> tuple[Path, ...]:
     """Return what has to be readable so that this Python runs with patchctl and the packages it has."""
     own = [Path(prefix) for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
@@ -320,8 +337,8 @@ def why_not() -> str:
     with tempfile.TemporaryDirectory(prefix="patchctl-sandbox-") as name:
         folder = Path(name) / "own"
         folder.mkdir()
-        box = Sandbox(writable=(folder,), processes=6, host=host)
-        words = ["sh", "-c", TRIAL, "sh", str(Path.home()), "/usr", str(folder)]
+        box = Sandbox(writable=(folder,), processes=2 if host.root else 3, host=host)
+        words = [host.tools["sh"], "-c", TRIAL, "sh", str(Path.home()), "/usr", str(folder)]
         log = Path(name) / "log"
         done = process.run(box.wrap(words, env=os.environ, cwd=folder), log=log, timeout=30)
         said = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
@@ -331,7 +348,7 @@ def why_not() -> str:
 def _judge(done: process.Outcome, said: Sequence[str]) -> str:
     if "sound" not in said:
         return f"{said[-1] if said else f'bwrap ended with {done.status}'}; {_advice(said)}"
-    # The last word is the shell's own: it could start no more processes.
+    # The last word is that of the program that could start no more.
     return said[-1] if done.status == 0 else ""
 
 

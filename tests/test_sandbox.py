@@ -22,6 +22,7 @@ from patchctl.errors import PatchctlError
 from patchctl.manifest.lockfile import lock_path
 from patchctl.manifest.trust import require_committed
 from patchctl.sandbox import (
+    SYSTEM,
     USERS,
     Host,
     Sandbox,
@@ -99,6 +100,17 @@ def inside(box: Sandbox, script: str, folder: Path, *words: str, seconds: float 
 @needs_sandbox
 def test_where_bubblewrap_works_so_does_the_sandbox() -> None:
     assert why_not() == ""
+
+
+@needs_sandbox
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_where_sh_is_bash_the_trial_takes_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = this_host()  # a bash that may start no process tries again and again, for 15 seconds
+    tools = {**host.tools, "sh": shutil.which("bash") or ""}
+    monkeypatch.setattr("patchctl.sandbox.this_host", lambda: replace(host, tools=tools))
+    before = time.monotonic()
+    assert why_not.__wrapped__() == ""
+    assert time.monotonic() - before < 4.5
 
 
 @needs_sandbox
@@ -242,6 +254,20 @@ def test_the_command_line_is_a_value() -> None:
         "--remount-ro",
     } <= set(line)
     assert line[-5:-2] == ["768", "-v", str(4 << 20)]
+
+
+def test_what_a_folder_above_brings_along_is_not_mounted_again() -> None:
+    box = Sandbox(host=HOST, readable=(Path("/a"), Path("/a/b"), Path("/w/r/s"), Path("/w/r"), Path("/usr/share")))
+    line = box.also(writable=[Path("/w"), Path("/w/x"), Path("/a/w"), Path("/a/w/r")]).command(
+        ["true"], env={}, cwd=Path("/")
+    )
+    binds = [(word, line[at + 1]) for at, word in enumerate(line) if word in {"--bind", "--ro-bind"}]
+    assert [entry for entry in binds if entry[1] not in SYSTEM] == [
+        ("--ro-bind", "/a"),
+        ("--bind", "/w"),
+        ("--bind", "/a/w"),
+        ("--ro-bind", "/w/r"),
+    ]
 
 
 def test_root_becomes_a_user_without_account_the_same_for_boxes_that_share_a_folder() -> None:

@@ -103,8 +103,11 @@ def _gain(name: str, found: Found) -> dict[str, Any]:
 
 
 def _comparison(series: Sequence[Sequence[float]], *, higher_is_better: bool) -> dict[str, Any] | None:
-    """Return how the second series compares with the first as JSON can hold it: an open end is null."""
-    if len(series) != 2:
+    """Return how the second series compares with the first as JSON can hold it: an open end is null.
+
+    None where there are no two, and where one holds a 0: there is no ratio to nothing.
+    """
+    if len(series) != 2 or not all(map(all, series)):
         return None
     found = asdict(compare(*series, threshold=THRESHOLD, higher_is_better=higher_is_better))
     open_ended = found["low"] == 0

@@ -55,7 +55,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Sample:
-    """One number: what was measured, in which unit, at which point."""
+    """One number above 0 (a share can be 0): what was measured, in which unit, at which point."""
 
     measure: str
     unit: str
@@ -63,7 +63,7 @@ class Sample:
     point: Point = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0 < self.value < math.inf:
+        if not (0 < self.value < math.inf or (self.unit == "share" and self.value == 0)):
             raise ValueError(f"{self.measure} {self.value} {self.unit}")
 
 
@@ -103,7 +103,7 @@ def run_alone(side: Side, model: Path, settings: Settings, kv: str) -> list[Samp
     log = side.logs / f"llama-bench-{kv}.log"
     log.write_bytes(b"")
     with _told(side, f"llama-bench with {kv}"):
-        with child(words, log=log, env=side.install.environment(), cwd=side.logs) as running:
+        with child(words, log=log, env=side.install.judged_environment(), cwd=side.logs) as running:
             _wait(running.process, Deadline(settings.timeout), log)
         return [_sample(row, settings, kv) for row in _rows(side, log)]
 
@@ -156,7 +156,7 @@ def run_served(side: Side, measured: Measured, settings: Settings, *, mtp: bool)
         with (
             _metered(side) as spent,
             serving(
-                words, port=port, ready="/health", log=log, env=side.install.environment(), cwd=Path(scratch),
+                words, port=port, ready="/health", log=log, env=side.install.judged_environment(), cwd=Path(scratch),
                 deadline=Deadline(settings.timeout),
             ) as running,
         ):  # fmt: skip
@@ -190,7 +190,7 @@ def _asked(server: Server, settings: Settings, mode: str, meter: AbstractContext
         Sample("served decode", "tokens/s", float(timings["predicted_per_second"]), at),
         Sample("tokens per decode", "tokens", count / max(count - accepted, 1), at),
     ]
-    found += [Sample("acceptance", "share", accepted / drafted, at)] if drafted and accepted else []
+    found += [Sample("acceptance", "share", accepted / drafted, at)] if drafted else []
     if spent is not None and spent.joules:
         found.append(Sample("energy", "tokens/J", count / spent.joules, at))
     return found

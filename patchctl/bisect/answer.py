@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from patchctl.bisect.axes import plain
 from patchctl.bisect.predicate import Until
+from patchctl.bisect.space import Verdict
 from patchctl.upstream.history import NUMBER
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _point(bisect: Bisect, point: Point, replay: Sequence[str]) -> dict[str, Any
         "build": axes.build(state.at),
         "patches": plain([name for name in axes.space.order if name in state.patches]),
         "label": axes.label(state),
-        "verdict": first.verdict,
+        "verdict": judged(bisect, point),
         "looks": [{"verdict": row.verdict, "value": row.value, "detail": row.detail} for row in point.rows],
         "taken": point.taken,
         "seconds": round(sum(row.seconds for row in point.rows), 3),
@@ -163,6 +164,11 @@ def _point(bisect: Bisect, point: Point, replay: Sequence[str]) -> dict[str, Any
         "log": first.log,
         "replay": replay_line(bisect, point, replay),
     }
+
+
+def judged(bisect: Bisect, point: Point) -> str:
+    """Return how a point was judged: by what was seen there, or, where looks leave it to chance, by all looks."""
+    return (bisect.evidence.leaning(point.state) or Verdict(point.rows[0].verdict)).value
 
 
 def replay_line(bisect: Bisect, point: Point, words: Sequence[str]) -> str:
@@ -239,7 +245,9 @@ def markdown(bisect: Bisect, answer: Answer, replay: Sequence[str]) -> str:
     lines += ["| point | verdict | looks | detail |", "|---|---|---|---|"]
     for point in in_order(bisect):
         row = point.rows[0]
-        lines.append(f"| {_md(axes.label(point.state))} | {row.verdict} | {len(point.rows)} | {_md(row.detail)} |")
+        lines.append(
+            f"| {_md(axes.label(point.state))} | {judged(bisect, point)} | {len(point.rows)} | {_md(row.detail)} |"
+        )
     return "\n".join([*lines, "", "```", *(replay_line(bisect, p, replay) for p in _edge(bisect, answer)), "```"])
 
 

@@ -29,15 +29,16 @@ RESERVE = 2.0
 CHEAPEST = 5.0  # times cheaper than the dearest look a look may count as
 AT_ENDS = 0.2  # of the permitted error
 # After how many looks at each end they are compared: at each count that is looked at, chance gets another try.
-COMPARED = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
+COMPARED = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 
 
 @dataclass(frozen=True)
 class Look:
-    """One test of one point: good, bad or skip, and for ``Noisy`` the number that stands for it."""
+    """One test of one point: good, bad or skip; for ``Noisy`` the number that stands for it, and when (seconds)."""
 
     verdict: Verdict
     value: float = 0.0
+    when: float = 0.0
 
 
 class NeedError(Exception):
@@ -114,6 +115,10 @@ class Evidence(ABC):
         """Return how a point was judged by its first look, or None."""
         looks = self.looks.get(state)
         return looks[0].verdict if looks else None
+
+    def leaning(self, state: State) -> Verdict | None:
+        """Return what all that was seen makes of a point that was looked at; nobody has to be sure of it yet."""
+        return self.verdict(state)
 
     @abstractmethod
     def ends(self, good: State, bad: State) -> None:
@@ -221,12 +226,18 @@ class Noisy(Evidence):
         self._tallies: dict[State, tuple[int, Tally]] = {}
         # By how many looks at each end, whether they differ: what was seen first does not change.
         self._compared: dict[int, tuple[float, bool]] = {}
+        self._latest: State | None = None
 
     def copy(self) -> Evidence:
         """Return evidence of the same kind, without looks."""
         return Noisy(
             self.recall, self.cost, model=self.model, confidence=self.confidence, one_part=self.one_part
         )  # fmt: skip
+
+    def add(self, state: State, look: Look) -> None:
+        """Note what was seen."""
+        super().add(state, look)
+        self._latest = state
 
     def start(self) -> None:
         """Begin a search with the whole permitted error."""
@@ -245,7 +256,7 @@ class Noisy(Evidence):
             return NO_LOOK
         count, known = self._tallies.get(state, (0, NO_LOOK))
         if count < len(looks):
-            known += Tally.of(look.value for look in looks[count:] if look.verdict is not Verdict.SKIP)
+            known += _tally(looks[count:])
             self._tallies[state] = (len(looks), known)
         return known
 
@@ -257,6 +268,26 @@ class Noisy(Evidence):
         if 2 * self.tally(state).number < len(looks):
             return Verdict.SKIP
         return next(look.verdict for look in looks if look.verdict is not Verdict.SKIP)
+
+    def leaning(self, state: State) -> Verdict | None:
+        """Return what all that was seen makes of a point, also what was seen beside it on the line searched last."""
+        seen = self.verdict(state)
+        if seen in {None, Verdict.SKIP}:
+            return seen
+        if self._ends and state in self._ends:
+            return Verdict.GOOD if state == self._ends[0] else Verdict.BAD
+        before = list(itertools.accumulate(share for *_, share in self.likely))
+        shares = [share for (_, point, _), share in zip(self.likely, before, strict=True) if point == state]
+        if self.likely and state == self.likely[0][0]:
+            return Verdict.GOOD
+        return Verdict.BAD if (shares or [self._bad_alone(state)])[0] > 0.5 else Verdict.GOOD
+
+    def _bad_alone(self, state: State) -> float:
+        """Return the probability that a point belongs to the bad end, by the looks at it alone."""
+        tally = self.tally(state)
+        if not tally.number:
+            return 0.5
+        return posterior(self.model, [NO_LOOK, tally, NO_LOOK], *self._known())[0].share
 
     def ends(self, good: State, bad: State) -> None:
         """Look at both ends in turns until they differ beyond doubt."""
@@ -279,7 +310,7 @@ class Noisy(Evidence):
             if min(map(len, values)) < count:
                 return False
             if count not in self._compared:
-                one, other = (Tally.of(some[:count]) for some in values)
+                one, other = (_tally(some[:count]) for some in values)
                 self._compared[count] = (self.model.differ(one, other), self.model.matters(one, other))
             sure, matters = self._compared[count]
             if sure <= permitted:
@@ -291,8 +322,8 @@ class Noisy(Evidence):
                 return True
         return False
 
-    def _values(self, state: State) -> list[float]:
-        return [look.value for look in self.looks.get(state, ()) if look.verdict is not Verdict.SKIP]
+    def _values(self, state: State) -> list[Look]:
+        return [look for look in self.looks.get(state, ()) if look.verdict is not Verdict.SKIP]
 
     def _known(self) -> tuple[Tally, Tally]:
         return (self.tally(self._ends[0]), self.tally(self._ends[1])) if self._ends else (NO_LOOK, NO_LOOK)
@@ -304,14 +335,18 @@ class Noisy(Evidence):
             return Verdict.GOOD if state == self._ends[0] else Verdict.BAD
         if self.verdict(state) is Verdict.SKIP:
             return Verdict.SKIP
-        good, bad = self._known()
-        tally = self.tally(state)
-        is_bad = posterior(self.model, [NO_LOOK, tally, NO_LOOK], good, bad)[0].share if tally.number else 0.5
+        is_bad = self._bad_alone(state)
         wrong = min(is_bad, 1 - is_bad)
         if wrong > permitted:
-            raise NeedError(state)
+            raise NeedError(self._in_turns(state))
         self.error += RESERVE * wrong
         return Verdict.BAD if is_bad > 0.5 else Verdict.GOOD
+
+    def _in_turns(self, state: State) -> State:
+        """Return a point, or one of the ends where it was looked at just now and levels may move meanwhile."""
+        if not self.model.turns or state != self._latest or self._ends is None:
+            return state
+        return min(self._ends, key=lambda end: self.tally(end).number)
 
     def line(self, states: Sequence[State], *, last: int = 1) -> Range:
         """Look where a look tells most until one step, or one range between what can be tested, is sure enough."""
@@ -342,4 +377,18 @@ class Noisy(Evidence):
         costs = {at: self.cost(states[at]) for at in stops}
         # However cheap a look is, many that tell little are no way to an answer.
         least = max(costs.values()) / CHEAPEST
-        return states[max(stops, key=lambda at: told[at] / max(costs[at], least))]
+
+        def worth(at: int) -> float:
+            return told[at] / max(costs[at], least)
+
+        best = max(stops, key=worth)
+        if not self.model.turns or states[best] != self._latest:
+            return states[best]
+        # Again only after another one; that tells by what it is beside, so one that is built already does.
+        seen = [at for at in stops if at != best and (self.looks.get(states[at]) or states[at] in (self._ends or ()))]
+        return states[max(seen, key=worth, default=best)]
+
+
+def _tally(looks: Iterable[Look]) -> Tally:
+    judged = [look for look in looks if look.verdict is not Verdict.SKIP]
+    return Tally.of([look.value for look in judged], [look.when for look in judged])

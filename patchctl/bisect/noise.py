@@ -8,34 +8,62 @@ integrated out and what is left is a probability for each step (change-point ana
 from __future__ import annotations
 
 import math
+import operator
+import statistics
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from patchctl.bisect.levels import contrasts, far_off, log_beta, student, sum_of_logs
 from patchctl.bisect.line import entropy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from patchctl.bisect.levels import Contrast
+
+
+_WHEN = operator.itemgetter(0)
 
 
 class Tally(NamedTuple):
-    """Looks added up: how many, their sum, the sum of their squares."""
+    """Looks added up: how many, their sum, and each with when it was taken, in that order."""
 
     number: int = 0
     total: float = 0.0
-    squares: float = 0.0
+    taken: tuple[tuple[float, float], ...] = ()
 
     def __add__(self, other: Tally) -> Tally:  # type: ignore[override]
         """Return the looks of both."""
-        return Tally(self.number + other.number, self.total + other.total, self.squares + other.squares)
+        taken = self.taken + other.taken
+        if self.taken and other.taken:
+            taken = tuple(sorted(taken, key=_WHEN))
+        return Tally(self.number + other.number, self.total + other.total, taken)
 
     @staticmethod
-    def of(values: Iterable[float]) -> Tally:
-        """Return the tally of these values."""
+    def of(values: Iterable[float], when: Iterable[float] | None = None) -> Tally:
+        """Return the tally of these values; without ``when`` they were taken one after the other."""
         listed = list(values)
-        return Tally(len(listed), sum(listed), sum(value * value for value in listed))
+        times = range(len(listed)) if when is None else when
+        return Tally(len(listed), sum(listed), tuple(sorted(zip(map(float, times), listed, strict=True), key=_WHEN)))
+
+    def without(self, odd: AbstractSet[float]) -> Tally:
+        """Return the tally less what was taken at these times."""
+        taken = tuple(look for look in self.taken if look[0] not in odd)
+        return Tally(len(taken), sum(value for _, value in taken), taken)
+
+    @property
+    def values(self) -> list[float]:
+        """Return what was seen."""
+        return [value for _, value in self.taken]
 
 
 class Model(Protocol):
-    """How looks come about."""
+    """How looks come about; ``turns``: no point is looked at twice running, since both may be off alike."""
+
+    turns: bool
+
+    def tamed(self, looks: Sequence[Tally], good: Tally, bad: Tally) -> list[Tally]:
+        """Return these looks without what is out of all proportion to the good and bad ones known."""
 
     def weigh(self, good: Tally, bad: Tally) -> float:
         """Return the logarithm of how likely it is that these looks come from two sources, parted like this."""
@@ -52,8 +80,8 @@ class Model(Protocol):
     def inner(self, expected: float) -> float:
         """Return what has to be averaged beside the expectation to know what a look would tell."""
 
-    def telling(self, expected: float, inner: float, spread: float) -> float:
-        """Return the information (bits) of a look whose source is uncertain, from both averages."""
+    def telling(self, expected: float, inner: float, spread: float, bad: float) -> float:
+        """Return the information (bits) of a look that is of the bad source with probability ``bad``."""
 
 
 # Beta priors of the share of failures. Weak, and the same but mirrored: good versions rarely fail, bad ones may.
@@ -67,6 +95,12 @@ TEMPER = 0.85
 
 class Flaky:
     """A test that fails with one probability on good versions and with a higher one on bad versions."""
+
+    turns = False
+
+    def tamed(self, looks: Sequence[Tally], good: Tally, bad: Tally) -> list[Tally]:  # noqa: ARG002 - the model's signature
+        """Return these looks."""
+        return list(looks)
 
     def weigh(self, good: Tally, bad: Tally) -> float:
         """Return the logarithm of both Beta-binomial likelihoods, the probabilities integrated out."""
@@ -88,44 +122,63 @@ class Flaky:
         """Return the entropy of one look."""
         return entropy(expected)
 
-    def telling(self, expected: float, inner: float, spread: float) -> float:  # noqa: ARG002 - the model's signature
+    def telling(self, expected: float, inner: float, spread: float, bad: float) -> float:  # noqa: ARG002 - the same
         """Return the mutual information of the look and its source."""
         return entropy(expected) - inner
 
 
 class Measured:
-    """A measurement that spreads alike around two levels; ``worse`` is 1 when more is worse, -1 when less is.
+    """A measurement that spreads around two levels, which move together as the machine has more or less else to do.
 
-    ``threshold`` is the share by which the bad level must be worse to count at all.
+    ``worse`` is 1 when more is worse, -1 when less is; ``threshold`` is the share by which the bad level must be worse
+    to count at all.
     """
+
+    turns = True
 
     def __init__(self, worse: int, threshold: float = 0.0) -> None:
         self.worse = worse
         self.threshold = threshold
 
+    def tamed(self, looks: Sequence[Tally], good: Tally, bad: Tally) -> list[Tally]:
+        """Return these looks without those that lie far from what was seen beside them in time, whichever their level.
+
+        They tell of the machine. How far is far does not depend on where the culprit is taken to be.
+        """
+        if not good.number or not bad.number:
+            return list(looks)
+        line = sorted((look for tally in looks for look in tally.taken), key=_WHEN)
+        apart = abs(statistics.median(good.values) - statistics.median(bad.values))
+        odd = {line[at][0] for at in far_off([value for _, value in line], apart)}
+        return [tally.without(odd) for tally in looks] if odd else list(looks)
+
     def weigh(self, good: Tally, bad: Tally) -> float:
         """Return the logarithm of the normal likelihood, levels and spread integrated out under flat priors."""
-        count = good.number + bad.number
-        if not good.number or not bad.number or count < 4:
-            return 0.0
-        spread = max(_scatter(good) + _scatter(bad), 1e-300)
-        whole = -0.5 * (math.log(good.number) + math.log(bad.number)) - 0.5 * (count - 2) * math.log(spread)
-        return TEMPER * whole
+        found = _compared(good, bad)
+        return TEMPER * sum_of_logs([contrast.weight for contrast in found]) if found else 0.0
 
     def differ(self, good: Tally, bad: Tally) -> float:
         """Return the probability that the bad level is the worse one: Student's t with a common spread."""
-        free = good.number + bad.number - 2
-        if free < 2 or not good.number or not bad.number:
+        good, bad = self.tamed((good, bad), good, bad)
+        found = _compared(good, bad)
+        if not found:
             return 0.5
-        gap = self.worse * (bad.total / bad.number - good.total / good.number)
-        error = math.sqrt((_scatter(good) + _scatter(bad)) / free * (1 / good.number + 1 / bad.number))
-        if error == 0.0:
-            return 0.5 if gap == 0.0 else float(gap > 0)
-        return student(gap / error, free)
+        top = max(contrast.weight for contrast in found)
+        shares = [math.exp(contrast.weight - top) for contrast in found]
+        sure = [self._sure(contrast, good.number + bad.number - 2) for contrast in found]
+        return sum(share * one for share, one in zip(shares, sure, strict=True)) / sum(shares)
+
+    def _sure(self, contrast: Contrast, free: int) -> float:
+        if contrast.error == 0.0:
+            return 0.5 if contrast.gap == 0.0 else float(self.worse * contrast.gap > 0)
+        return student(self.worse * contrast.gap / contrast.error, free)
 
     def matters(self, good: Tally, bad: Tally) -> bool:
         """Return whether the bad level is worse by the threshold at least."""
-        return self.worse * (self.expect(bad) - self.expect(good)) >= self.threshold * abs(self.expect(good))
+        good, bad = self.tamed((good, bad), good, bad)
+        found = _compared(good, bad)
+        gap = max(found, key=lambda contrast: contrast.weight).gap if found else 0.0
+        return self.worse * gap >= self.threshold * abs(self.expect(good))
 
     def expect(self, tally: Tally) -> float:
         """Return the level."""
@@ -135,11 +188,20 @@ class Measured:
         """Return the square: with it comes how far the levels lie apart."""
         return expected * expected
 
-    def telling(self, expected: float, inner: float, spread: float) -> float:
-        """Return the information of a normal look whose level is uncertain."""
+    def telling(self, expected: float, inner: float, spread: float, bad: float) -> float:
+        """Return the information of a normal look whose level is uncertain: at most that of which level it is."""
         apart = inner - expected * expected
         # What rounding leaves of equal squares is no difference.
-        return 0.5 * math.log2(1 + apart / max(spread, 1e-6 * apart)) if apart > 1e-9 * inner else 0.0
+        told = 0.5 * math.log2(1 + apart / max(spread, 1e-6 * apart)) if apart > 1e-9 * inner else 0.0
+        return min(told, entropy(bad)) if 0.0 < bad < 1.0 else told
+
+
+def _compared(good: Tally, bad: Tally) -> list[Contrast]:
+    """Return how far apart both are, for each speed; nothing where there are too few to tell."""
+    if not good.number or not bad.number or good.number + bad.number < 4:
+        return []
+    line = sorted([(*look, 0.0) for look in good.taken] + [(*look, 1.0) for look in bad.taken], key=_WHEN)
+    return contrasts(tuple(look[1] for look in line), [look[2] for look in line])
 
 
 class Step(NamedTuple):
@@ -156,6 +218,7 @@ def posterior(model: Model, looks: Sequence[Tally], good: Tally, bad: Tally, *, 
     ``looks`` are those at each position; ``good`` and ``bad`` those known to come from either source; ``last`` weighs
     the last step against one of each other beforehand.
     """
+    *looks, good, bad = model.tamed((*looks, good, bad), good, bad)
     after = [Tally()] * (len(looks) + 1)
     for at in range(len(looks) - 1, -1, -1):
         after[at] = after[at + 1] + looks[at] if looks[at].number else after[at + 1]
@@ -177,11 +240,12 @@ def information(model: Model, steps: Sequence[Step], spread: float) -> list[floa
     """Return what one look at each position 0 … n of a line would tell about the step (bits)."""
     expected = sum(step.share * step.before for step in steps)
     inner = sum(step.share * model.inner(step.before) for step in steps)
-    found = [model.telling(expected, inner, spread)]
-    for step in steps:
+    found, bad = [model.telling(expected, inner, spread, 0.0)], 0.0
+    for at, step in enumerate(steps, 1):
+        bad = bad + step.share if at < len(steps) else 1.0
         expected += step.share * (step.after - step.before)
         inner += step.share * (model.inner(step.after) - model.inner(step.before))
-        found.append(model.telling(expected, inner, spread))
+        found.append(model.telling(expected, inner, spread, bad))
     return found
 
 
@@ -191,15 +255,12 @@ def spread(good: Tally, bad: Tally) -> float:
 
 
 def _scatter(tally: Tally) -> float:
-    return max(tally.squares - tally.total * tally.total / tally.number, 0.0) if tally.number else 0.0
-
-
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    level = tally.total / tally.number if tally.number else 0.0
+    return sum((value - level) ** 2 for value in tally.values)
 
 
 def _beta_binomial(tally: Tally, hits: float, misses: float) -> float:
-    return _log_beta(hits + tally.total, misses + tally.number - tally.total) - _log_beta(hits, misses)
+    return log_beta(hits + tally.total, misses + tally.number - tally.total) - log_beta(hits, misses)
 
 
 def _beta_less(one: tuple[float, float], other: tuple[float, float]) -> float:
@@ -207,34 +268,5 @@ def _beta_less(one: tuple[float, float], other: tuple[float, float]) -> float:
     (a, b), (c, d) = one, other
     total = 0.0
     for i in range(int(c)):
-        total += math.exp(_log_beta(a + i, b + d) - math.log(d + i) - _log_beta(1 + i, d) - _log_beta(a, b))
+        total += math.exp(log_beta(a + i, b + d) - math.log(d + i) - log_beta(1 + i, d) - log_beta(a, b))
     return min(max(total, 0.0), 1.0)
-
-
-def student(value: float, free: float) -> float:
-    """Return the probability that Student's t with ``free`` degrees of freedom is at most ``value``."""
-    tail = 0.5 * incomplete_beta(free / (free + value * value), free / 2, 0.5)
-    return 1.0 - tail if value > 0 else tail
-
-
-def incomplete_beta(x: float, a: float, b: float) -> float:
-    """Return the regularised incomplete beta function (Lentz's continued fraction; Numerical Recipes 6.4)."""
-    if x <= 0.0 or x >= 1.0:
-        return float(x >= 1.0)
-    if x > (a + 1) / (a + b + 2):
-        return 1.0 - incomplete_beta(1.0 - x, b, a)
-    front = math.exp(a * math.log(x) + b * math.log(1 - x) - _log_beta(a, b)) / a
-    tiny, c = 1e-300, 1.0
-    d = 1.0 / max(1.0 - (a + b) * x / (a + 1), tiny)
-    found = d
-    for m in range(1, 300):
-        for top in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d = 1.0 / (1.0 + top * d or tiny)
-            c = 1.0 + top / c or tiny
-            found *= c * d
-        if abs(c * d - 1.0) < 1e-12:
-            break
-    return front * found

@@ -216,7 +216,7 @@ class Bisect:
             raise PatchctlError(Code.USAGE, self._swapped())
         words = {
             "agree-bad": "both ends are bad: nothing turned bad between them; give an older good end",
-            "agree-good": "both ends are good: nothing to find; is it another command, variant or model that fails?",
+            "agree-good": f"both ends are good: nothing to find{self._elsewhere()}",
             "small": "the bad end is worse, but by less than the threshold",
             "agree": f"the ends do not differ after {self._looks()} tests: nothing to find, or too noisy to see",
         }
@@ -226,6 +226,12 @@ class Bisect:
             )
         why = words[ends.why] + self._other_settings()
         return Answer(None, 0.0, self.evidence.certain, why, Code.ATTENTION, unknown=ends.why == "agree")
+
+    def _elsewhere(self) -> str:
+        """Return where else to look when both ends are good."""
+        if isinstance(self.predicate, Until):
+            return f", with the bad base it {self.predicate.what} too"
+        return "; is it another command, variant or model that fails?"
 
     def _swapped(self) -> str:
         good, bad = (self.axes.label(state) for state in (self.axes.space.good_end, self.axes.space.bad_end))
@@ -413,7 +419,7 @@ class Bisect:
 
 def _look(row: Row) -> Look:
     verdict = Verdict(row.verdict)
-    return Look(verdict, float(verdict is Verdict.BAD) if row.value is None else row.value)
+    return Look(verdict, float(verdict is Verdict.BAD) if row.value is None else row.value, row.when)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,13 @@ EXECUTABLE, SHARED, MODULE, STATIC = "EXECUTABLE", "SHARED_LIBRARY", "MODULE_LIB
 
 @dataclass(frozen=True)
 class Target:
-    """One target of the configured project; artifacts are relative to the build folder."""
+    """One target of the configured project; artifacts and the folder of objects are relative to the build folder."""
 
     id: str
     name: str
     kind: str
     artifacts: tuple[str, ...]
+    objects: str
     dependencies: tuple[str, ...]
     languages: frozenset[str]
 
@@ -60,6 +62,7 @@ def _target(entry: dict[str, Any]) -> Target:
         name=entry["name"],
         kind=entry["type"],
         artifacts=tuple(artifact["path"] for artifact in entry.get("artifacts", ())),
+        objects=os.path.normpath(f"{entry['paths']['build']}/CMakeFiles/{entry['name']}.dir"),
         dependencies=tuple(dependency["id"] for dependency in entry.get("dependencies", ())),
         languages=frozenset(group["language"] for group in entry.get("compileGroups", ())),
     )

@@ -8,7 +8,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchctl import process
 from patchctl.build.compile import steps_left
 from patchctl.build.ninjalog import included_files
 from patchctl.errors import Code, PatchctlError
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from patchctl.build.compile import Ninja
+    from patchctl.build.fileapi import Target
 
 FEW_STEPS = 32
 HEADERS = frozenset({".h", ".hh", ".hpp", ".cuh", ".inl", ".inc", ".ipp", ".tpp"})
@@ -51,10 +51,10 @@ def little_left(ninja: Ninja, targets: Sequence[str]) -> bool:
     return left is not None and left <= FEW_STEPS
 
 
-def gate_outputs(ninja: Ninja, touched: Sequence[str], targets: Sequence[str]) -> list[str]:
+def gate_outputs(ninja: Ninja, touched: Sequence[str], targets: Iterable[Target]) -> list[str]:
     """Return the objects to compile first: those of touched sources, one for each touched header; sorted.
 
-    Objects that none of ``targets`` needs are left out. Starts Ninja once, only when something was touched.
+    Objects of none of ``targets`` are left out. Starts no process.
     """
     compiled = {path for path in touched if (ninja.source / path).is_file() and not path.endswith(".py")}
     if not compiled:
@@ -66,7 +66,8 @@ def gate_outputs(ninja: Ninja, touched: Sequence[str], targets: Sequence[str]) -
             found.update(objects[path])
         elif Path(path).suffix in HEADERS:
             found.update(_for_header(path, objects, ninja))
-    return sorted(found & _needed(ninja, targets)) if found else []
+    folders = tuple(f"{target.objects}/" for target in targets)
+    return sorted(output for output in found if output.startswith(folders))
 
 
 def _objects(build: Path, source: Path) -> dict[str, list[str]]:
@@ -96,9 +97,3 @@ def _for_header(path: str, objects: dict[str, list[str]], ninja: Ninja) -> list[
 
 def _is(file: str, full: str, build: Path) -> bool:
     return file.endswith(full.rpartition("/")[2]) and os.path.realpath(build / file) == full
-
-
-def _needed(ninja: Ninja, targets: Sequence[str]) -> set[str]:
-    said = process.output(ninja.wrapped([ninja.tool.path, "-C", ninja.build, "-t", "inputs", *targets]))
-    top = os.fspath(ninja.build.resolve()) + os.sep
-    return {line.strip().removeprefix(top) for line in (said or "").splitlines()}

@@ -271,9 +271,9 @@ def _compile(run: _Run, *, gate_only: bool) -> None:
     if tool is None:  # ``require`` has said so before
         return
     ninja = Ninja(tool, job.folder, job.src, run.environment, job.jobs, job.keep_going, job.toolchain.nvcc, run.sandbox)
-    fileapi.closure(fileapi.read_targets(job.folder), job.wanted)
+    needed = fileapi.closure(fileapi.read_targets(job.folder), job.wanted)
     gated = gate_only or not little_left(ninja, job.wanted)
-    first = gate_outputs(ninja, job.source.touched, job.wanted) if gated else []
+    first = gate_outputs(ninja, job.source.touched, needed) if gated else []
     for step, targets in (("gate", first), ("compile", list(job.wanted))):
         if targets and not (gate_only and step == "compile"):
             done = compile_targets(ninja, targets, log=job.log(step), start=run.step(step), watch=run.watch)

@@ -277,10 +277,12 @@ def _require_program(word: str, cwd: Path, plan: Plan) -> None:
     built = {*plan.targets, *plan.build.targets}
     if os.sep not in word and word in built:
         return
-    if find_program(word, cwd) is None:
-        raise PatchctlError(
-            Code.ENVIRONMENT, f"there is no program {word}; the builds have: {', '.join(sorted(built))}"
-        )
+    if find_program(word, cwd) is not None:
+        return
+    why = f"there is no program {word}; the builds have: {', '.join(sorted(built))}"
+    if os.sep in word and (cwd / word).is_file():
+        why = f"{word} is there, but is not executable; make it so: chmod +x {word}"
+    raise PatchctlError(Code.ENVIRONMENT, why)
 
 
 def _case(bad: End, name: str) -> Case:
@@ -356,7 +358,8 @@ def _tell(app: App, made: Bisect, point: Point, row: Row) -> None:
     took = f"  built in {seconds(row.built)}" if row.built else ""
     again = f"  look {len(point.rows)}" if len(point.rows) > 1 else ""
     known = "" if point.taken else "  known"
-    app.ui.note(f"  {made.axes.label(point.state)}  {row.verdict}  {row.detail}{again}{took}{known}")
+    verdict = f"{row.verdict}  " if row.value is None else ""  # one number is no verdict
+    app.ui.note(f"  {made.axes.label(point.state)}  {verdict}{row.detail}{again}{took}{known}")
 
 
 def _show(app: App, made: Bisect, answer: Answer, asked: Asked, *, as_markdown: bool) -> None:
@@ -391,7 +394,7 @@ def _show_log(app: App, made: Bisect, asked: Asked) -> int:
     for point in words.in_order(made):
         first = point.rows[0]
         looks = f"{len(point.rows)} looks" if len(point.rows) > 1 else ""
-        rows.append([made.axes.label(point.state), first.verdict, looks, first.detail, first.log])
+        rows.append([made.axes.label(point.state), words.judged(made, point), looks, first.detail, first.log])
         rows.append(["", "", "", words.replay_line(made, point, replay)])
     for line in table(rows):
         app.ui.say(line)

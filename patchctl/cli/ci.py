@@ -18,6 +18,8 @@ from patchctl.errors import Code, PatchctlError
 from patchctl.files import disk_errors, package_data, write_atomic
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from patchctl.manifest.workspace import StackFile
     from patchctl.report.causes import Cause, Issue, Plan
     from patchctl.report.matrix import Cell
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 FOLDER = ".github/workflows"
 WORKFLOWS = ("patches.yml", "nightly.yml", "watch.yml")
 LABEL = "patchctl"
+STACKS = "stacks"
 DAY = 86400  # seconds
 ANSWER_LIMIT = 16 << 20  # bytes
 # By the commit that the tag named when it was looked up in the action's own repository; tags can be moved.
@@ -165,27 +168,39 @@ def _row(cell: Cell) -> list[str]:
 
 
 @command("quiet")
-@click.option("--days", type=click.IntRange(1), required=True, help="How long nothing may be published.")
+@click.option("--days", type=click.IntRange(1), required=True, help="How long nothing may have come of it.")
 def quiet(app: App, *, days: int) -> int:
-    """Say whether nothing was published for so many days: no tag, since there is a repository.
+    """Say whether nothing came of all this for so many days: no tag, and no change of a stack on this branch.
+
+    A stack that follows upstream changes whenever a proposal of the nightly look is merged.
 
     \b
     patchctl ci quiet --days 14
     """
+    when, what = max(_signs(app.workspace.root))
+    passed = int((time.time() - when) // DAY)
+    found = passed >= days
+    app.ui.say(f"{what}, {passed} days ago{': nothing since' if found else ''}")
+    app.ui.result({"quiet": found, "days": passed, "limit": days, "last": what})
+    return Code.OK
+
+
+def _signs(root: Path) -> Iterator[tuple[int, str]]:
+    """Yield the signs of life of a workspace: when (seconds of the epoch), and what."""
     from patchctl.git import run_git
 
-    root = app.workspace.root
-    words = ("for-each-ref", "--sort=-creatordate", "--count=1", "--format=%(creatordate:unix) %(refname:short)")
-    last = run_git(*words, "refs/tags", cwd=root, settings=["safe.directory=*"]).text()
-    when, _, tag = last.partition(" ")
-    if not when:
-        words = ("log", "--max-parents=0", "--format=%ct", "HEAD")
-        when = min(run_git(*words, cwd=root, settings=["safe.directory=*"]).text().split())
-    passed = int((time.time() - int(when)) // DAY)
-    found = {"days": passed, "limit": days, "tag": tag} if passed >= days else None
-    app.ui.say(f"{tag or 'no tag'}, {passed} days ago{'' if found is None else ': nothing was published since'}")
-    app.ui.result({"quiet": bool(found), **(found or {"days": passed, "limit": days, "tag": tag})})
-    return Code.OK
+    def lines(*words: str) -> list[str]:
+        return run_git(*words, cwd=root, settings=["safe.directory=*"]).text().splitlines()
+
+    newest = ("--sort=-creatordate", "--count=1", "--format=%(creatordate:unix) %(refname:short)")
+    for when, _, tag in (line.partition(" ") for line in lines("for-each-ref", *newest, "refs/tags")):
+        if when:  # what is no commit has no date
+            yield int(when), f"tag {tag}"
+    for when, _, commit in (
+        line.partition(" ") for line in lines("log", "-1", "--format=%ct %H", "HEAD", "--", STACKS)
+    ):
+        yield int(when), f"stacks changed by {commit[:9]}"
+    yield min(int(when) for when in lines("log", "--max-parents=0", "--format=%ct", "HEAD")), "the first commit"
 
 
 @command("issues")

@@ -78,12 +78,26 @@ def _broken(report: Mapping[str, Any]) -> tuple[str, str]:
     culprit = next((it["culprit"] for it in report["bisects"] if it["culprit"]), None)
     if culprit is not None:
         return "known", f"{culprit['kind']}: {_listed(culprit['ids'])}"
+    causes = [(commit["build"], patch["id"]) for patch in report["patches"] for commit in _causes(patch)]
+    if causes:
+        build, patch_id = min(causes)
+        return "known", f"upstream b{build} is the first that changes what {patch_id} changes"
+    if _fails(report):
+        return "unknown", "no bisect has found it" if report["bisects"] else "no bisect has looked for it"
     forecast = report["forecast"]
     breaks = [event for event in (forecast or {}).get("events", []) if event["after"] in FAILED and event["patch"]]
     if breaks:
         first = min(breaks, key=lambda event: int(event["build"]))
         return "ahead", f"upstream b{first['build']} is the first to break a patch: {first['patch']}"
     return "nothing", "no bisect was needed" if forecast is None else "and nothing ahead breaks it"
+
+
+def _causes(patch: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    return (commit for one in patch["conflicts"] for commit in one["upstream_commits"])
+
+
+def _fails(report: Mapping[str, Any]) -> bool:
+    return "no" in {_applies(report["patches"])[0], _works(report["variants"])[0]}
 
 
 def _count(things: Any, one: str, many: str) -> str:

@@ -103,8 +103,8 @@ def _event(event: Mapping[str, Any]) -> str:
 
 
 def _quiet(said: Mapping[str, Any]) -> Cause:
-    last = f"The last tag is {plain(str(said['tag']))}." if said["tag"] else "There is no tag."
-    title = f"nothing was published for {said['limit']} days"
+    last = f"The last sign of life, {said['days']} days ago: {plain(str(said['last']))}."
+    title = f"no release and no change of a stack for {said['limit']} days"
     return _cause("quiet/tags", title, [f"{last} Nightly checks may have stopped, or nobody merges what they propose."])
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 WIDTH, HEIGHT = 640, 280
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 16, 36
+LEFT, RIGHT, TOP, BOTTOM = 84, 16, 16, 36
 LINES = 4  # horizontal lines above zero, about
 
 
@@ -19,8 +19,9 @@ def chart(title: str, unit: str, columns: Sequence[str], series: Mapping[str, Ma
 
     ``series`` maps a name to the measurements in each of the ``columns``; a column may be missing.
     """
-    step = _step(max(value for by in series.values() for values in by.values() for value in values))
-    top = step * math.ceil(max(v for by in series.values() for values in by.values() for v in values) / step)
+    most = max(value for by in series.values() for values in by.values() for value in values)
+    step = _step(most)
+    top = step * max(1, math.ceil(most / step))
     across = (WIDTH - LEFT - RIGHT) / max(len(columns), 1)
     places = {column: round(LEFT + across * (at + 0.5), 1) for at, column in enumerate(columns)}
 
@@ -50,8 +51,8 @@ def _point(x: float, values: Sequence[float], height: Any) -> dict[str, Any]:
 
 
 def _step(most: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, so that about ``LINES`` steps reach ``most``."""
-    rough = most / LINES
+    """Return 1, 2 or 5 times a power of ten, so that about ``LINES`` steps reach ``most``; 1 for 0."""
+    rough = most / LINES or 1.0
     power = 10.0 ** math.floor(math.log10(rough))
     return next(power * by for by in (1, 2, 5, 10) if power * by >= rough * (1 - 1e-9))
 

@@ -108,7 +108,7 @@ def _started(start: Start, setting: Setting, deadline: Deadline, stack: contextl
                     env=env,
                     cwd=setting.scratch,
                     deadline=deadline,
-                    sandbox=setting.sandbox,
+                    boxed=setting.boxed,
                 )
             )
             server.require_identity(setting.install)

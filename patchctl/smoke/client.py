@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Dial = Callable[[int, float], socket.socket]
 
 HOST = "127.0.0.1"
 ANSWER_LIMIT = 4 * 2**20  # bytes
@@ -28,16 +30,24 @@ class Answer:
     body: bytes
 
 
-def ask(port: int, method: str, path: str, body: bytes | None, seconds: float) -> Answer:
-    """Return the answer of the server on ``port`` of this machine.
+def connect(port: int, seconds: float) -> socket.socket:
+    """Return a connection to ``port`` of this machine, made within ``seconds``. Raises OSError."""
+    return socket.create_connection((HOST, port), seconds)
+
+
+def ask(port: int, method: str, path: str, body: bytes | None, seconds: float, *, dial: Dial = connect) -> Answer:
+    """Return the answer of the server on ``port`` of this machine, or of where ``dial`` leads.
 
     Raises NoAnswerError when nobody listens, when the whole answer is not there after ``seconds``, when it is larger
     than ``ANSWER_LIMIT``, or when it is no HTTP.
     """
-    connection = http.client.HTTPConnection(HOST, port, timeout=max(seconds, 0.01))
+    seconds = max(seconds, 0.01)
+    connection = http.client.HTTPConnection(HOST, port)
     expired = threading.Event()
     try:
-        connection.connect()
+        connection.sock = dial(port, seconds)
+        connection.sock.settimeout(seconds)
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with _bounded(connection.sock, seconds, expired):
             return _exchange(connection, method, path, body, expired)
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -31,12 +31,19 @@ def run_command(command: Command, setting: Setting) -> Verdict:
         return Verdict("skip", (tail(setting.log, 1) or ["exit status 125"])[0])
     if status != command.exit:
         expected = f" (expected {command.exit})" if command.exit else ""
-        raise FailedError(with_tail(f"it {running.ended()}{expected}", setting.log))
+        raise FailedError(_with_last_words(f"it {running.ended()}{expected}", setting.log))
     if command.output is not None:
         said = unmatched(fill_pattern(command.output, values), _output(setting.log))
         if said:
             raise FailedError(f"output {said}")
     return Verdict("pass")
+
+
+def _with_last_words(what: str, log: Path) -> str:
+    """Return it in a line with the program's last one, in which most say why; followed by more of them, if it has."""
+    words = tail(log)
+    told = f"{what}: {words[-1]}" if words else what
+    return with_tail(told, log) if len(words) > 1 else told
 
 
 def _wait(running: Child, deadline: Deadline) -> int:

@@ -1,51 +1,129 @@
-"""The way into a sandbox that has no network.
+"""The way into a sandbox that has no network: connections are made inside, by ``envoy``, and handed out.
 
-The harness talks TCP to a port of this machine. Behind it each connection goes on over a Unix socket, whose listening
-end ``relay`` inherits inside; it connects to the server there. A TCP socket would not do: whoever holds one that was
-made outside can connect it anywhere.
+Nothing listens outside for it, and nothing runs inside but what is tested.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
+import json
+import os
 import socket
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchctl.smoke import relay
+from patchctl.process import started
+from patchctl.smoke import envoy
+from patchctl.smoke.child import CannotRunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from typing import IO
+
+NS_GET_USERNS = 0xB701  # ioctl: the user namespace that owns a namespace; include/uapi/linux/nsfs.h
+GRACE = 5.0  # seconds more than a connection may take, after which the envoy is given up
 
 
-@contextlib.contextmanager
-def door(port: int) -> Iterator[socket.socket]:
-    """Listen on ``port`` of this machine and give the socket that the program inside has to inherit."""
-    with contextlib.ExitStack() as stack:
-        # A folder that nobody else can enter, and that the box does not have.
-        path = str(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="patchctl-door-"))) / "s")
-        inner = stack.enter_context(socket.socket(socket.AF_UNIX))
-        inner.bind(path)
-        inner.listen()
-        outer = stack.enter_context(socket.create_server((relay.HOST, port)))
-        stack.callback(outer.shutdown, socket.SHUT_RDWR)  # else the thread would wait for one more caller
-        threading.Thread(target=relay.forward, args=(outer, lambda: _called(path)), daemon=True).start()
-        yield inner
+class Doors:
+    """All ways into the sandboxes of one run: one program makes their connections, started when first needed."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self._line: socket.socket | None = None
+
+    def close(self) -> None:
+        """End the program."""
+        self._stack.close()
+        self._line = None
+
+    @contextlib.contextmanager
+    def door(self) -> Iterator[Door]:
+        """Give the way into a sandbox that is started next, and told the door's ``number``."""
+        if self._line is None:
+            self._line = self._start()
+        with contextlib.ExitStack() as stack:
+            yield Door(self._line, stack)
+
+    def _start(self) -> socket.socket:
+        line, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        words = [sys.executable, "-I", "-S", envoy.__file__, str(there.fileno())]
+        with there:
+            self._stack.enter_context(started(words, log=Path(os.devnull), keep=[there.fileno()]))
+        return self._stack.enter_context(line)
 
 
-def _called(path: str) -> socket.socket:
-    made = socket.socket(socket.AF_UNIX)
+class Door:
+    """The way into one sandbox. ``number`` is the open file that it has to inherit, and to say on who its first is."""
+
+    def __init__(self, line: socket.socket, stack: contextlib.ExitStack) -> None:
+        said, self.number = os.pipe()
+        self._said = stack.enter_context(os.fdopen(said, "rb"))
+        self._ours = stack.enter_context(contextlib.ExitStack())
+        self._ours.callback(os.close, self.number)
+        self._envoy, self._stack, self._lock = line, stack, threading.Lock()
+        self._line: socket.socket | None = None
+        self._told: bytes | None = None
+
+    def dial(self, port: int, seconds: float) -> socket.socket:
+        """Return a new connection to ``port`` inside.
+
+        Raises OSError when nobody listens there or the sandbox has ended; CannotRunError where it cannot be entered.
+        """
+        with self._lock:
+            line = self._line = self._line or self._entered()
+            said, files = _asked(line, port, seconds)
+        if not files:
+            code = said[0] if said else errno.ECONNREFUSED
+            raise OSError(code, os.strerror(code))
+        return socket.socket(fileno=files[0])
+
+    def _entered(self) -> socket.socket:
+        if self._told is None:
+            self._ours.close()
+            self._told = self._said.read()
+        line, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._stack.enter_context(line)
+        with there, contextlib.ExitStack() as opened:
+            files = [opened.enter_context(file).fileno() for file in _namespaces(self._told)]
+            with contextlib.suppress(BrokenPipeError):  # then there is no answer either
+                socket.send_fds(self._envoy, [b"+"], [there.fileno(), *files])
+        line.settimeout(GRACE)
+        failed = line.recv(1) or bytes([errno.ECHILD])
+        if failed[0]:
+            raise CannotRunError(f"the network of the sandbox cannot be entered: {os.strerror(failed[0])}")
+        return line
+
+
+def _asked(line: socket.socket, port: int, seconds: float) -> tuple[bytes, list[int]]:
+    line.settimeout(seconds + GRACE)
+    line.send(f"{port} {seconds:.3f}".encode())
     try:
-        made.connect(path)
-    except OSError:
-        made.close()
+        said, files, _, _ = socket.recv_fds(line, 1, 1)
+    except TimeoutError:
+        line.close()  # a late answer would be taken for that of the next request
         raise
-    return made
+    return said, files
 
 
-def behind(inner: socket.socket, port: int, words: Sequence[str]) -> list[str]:
-    """Return the command line that carries connections from ``inner`` to ``port`` inside, and runs ``words``."""
-    return [sys.executable, "-I", "-S", relay.__file__, str(inner.fileno()), str(port), *words]
+def _namespaces(said: bytes) -> list[IO[bytes]]:
+    """Return what stands for the namespaces of the sandbox that ``bwrap --info-fd`` speaks of, in order of entering.
+
+    Raises ConnectionRefusedError when it has ended.
+    """
+    try:
+        told = json.loads(said)
+        net = Path(f"/proc/{told['child-pid']}/ns/net").open("rb")  # noqa: SIM115 - the caller closes it
+    except (OSError, ValueError) as error:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "the sandbox has ended") from error
+    if os.fstat(net.fileno()).st_ino != told["net-namespace"]:  # the process has ended, another has its number
+        net.close()
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "the sandbox has ended")
+    owner = os.fdopen(fcntl.ioctl(net, NS_GET_USERNS), "rb")
+    if os.path.samestat(os.fstat(owner.fileno()), Path("/proc/self/ns/user").stat()):
+        owner.close()
+        return [net]
+    return [owner, net]

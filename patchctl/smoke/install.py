@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INFO = "build-info.json"
+SETS = ("LLAMA_", "GGML_")  # how variables begin that change what llama.cpp's programs do
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ class Install:
             "PATCHCTL_BIN": str(self.bin),
             "PATCHCTL_IDENTITY": self.identity,
         }
+
+    def judged_environment(self) -> dict[str, str]:
+        """Return it for a program that is tested or measured: what a person set for llama.cpp is in no result's key."""
+        return {name: value for name, value in self.environment().items() if not name.startswith(SETS)}
 
 
 def server_of(targets: Iterable[str]) -> str | None:

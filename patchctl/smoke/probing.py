@@ -10,7 +10,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from patchctl.smoke.server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,13 +85,6 @@ def require_kernel(symbol: bytes) -> str:
         if symbol in path.read_bytes():
             return f"{symbol.decode()} is in {path.name}"
     raise MissingError(f"the CUDA backend has no kernel {symbol.decode()}")
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that nothing listens on."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 class Server:

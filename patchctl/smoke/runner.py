@@ -16,6 +16,7 @@ from patchctl.errors import Code, PatchctlError
 from patchctl.files import disk_errors
 from patchctl.ledger import digest
 from patchctl.sandbox import python_paths
+from patchctl.smoke.door import Doors
 from patchctl.smoke.gpu import metered
 from patchctl.smoke.hardware import Hardware, cannot_run, detect
 from patchctl.smoke.kinds import invalid, programs, run_kind
@@ -60,9 +61,12 @@ def run_tests(
     wanted = [case for case in cases if is_for(case.test, install.variant, install.architectures)]
     lacking = {case.test.name: lack for case in wanted if part and (lack := _lacks(case.test, install))}
     _require_valid([case for case in wanted if case.test.name not in lacking], install)
-    room = _Room(install, logs, ledger, fresh, hardware or detect(), lacking, sandbox)
     results = []
-    with kept.in_use(kept.folder()) if any(case.test.models for case in wanted) else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if any(case.test.models for case in wanted):
+            stack.enter_context(kept.in_use(kept.folder()))
+        doors = stack.enter_context(contextlib.closing(Doors()))
+        room = _Room(install, logs, ledger, fresh, hardware or detect(), lacking, doors, sandbox)
         for case in wanted:
             result = _judge(case, room)
             tell(result)
@@ -80,6 +84,7 @@ class _Room:
     fresh: bool
     hardware: Hardware
     lacking: Mapping[str, str]
+    doors: Doors
     sandbox: Sandbox | None = None
 
 
@@ -165,7 +170,8 @@ def _run_one(case: Case, room: _Room) -> Result:
         scratch = Path(tempfile.mkdtemp(prefix="patchctl-test-"))
     models = kept.folder() if case.test.models else None
     sandbox = _sandbox(case, room, scratch)
-    setting = Setting(room.install, case.here, log, scratch, case.test.timeout, models, sandbox)
+    boxed = None if sandbox is None else (sandbox, room.doors)
+    setting = Setting(room.install, case.here, log, scratch, case.test.timeout, models, boxed)
     start = time.monotonic()
     try:
         with metered() if room.install.architectures else contextlib.nullcontext() as spent:
@@ -207,12 +213,14 @@ def _result(case: Case, install: Install, verdict: Verdict, seconds: float = 0.0
 def expected(test: Test, verdict: Verdict) -> tuple[Verdict, bool]:
     """Return the verdict seen with what the test expects, and whether a person should look.
 
-    A known defect that fails is a pass; one that passes is a fail that wants attention; skip and error stay.
+    A known defect that fails is a pass, and says how it failed; one that passes is a fail that wants attention; skip
+    and error stay.
     """
     if test.expect == "pass" or verdict.result not in {"pass", "fail"}:
         return verdict, False
     if verdict.result == "fail":
-        return Verdict("pass", f"fails as expected: {test.reason}"), False
+        how = verdict.detail.split("\n")[0]
+        return Verdict("pass", f"fails as expected: {test.reason}\n  {how}"), False
     return Verdict(
         "fail", f"passes, but is expected to fail ({test.reason}); remove expect: fail if that is right"
     ), True

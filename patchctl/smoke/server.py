@@ -6,12 +6,11 @@ import contextlib
 import json
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from patchctl.smoke.child import CannotRunError, Child, Deadline, FailedError, child, size, with_tail
-from patchctl.smoke.client import HOST, Answer, NoAnswerError, ask
-from patchctl.smoke.door import behind, door
+from patchctl.smoke.client import HOST, Answer, NoAnswerError, ask, connect
 from patchctl.smoke.match import brief
 
 if TYPE_CHECKING:
@@ -19,9 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from patchctl.sandbox import Sandbox
+    from patchctl.smoke.client import Dial
+    from patchctl.smoke.door import Doors
     from patchctl.smoke.install import Install
 
-PAUSE = 0.03  # seconds between two looks at a server that is loading
+PAUSE = 0.03  # seconds between two looks at a server that is loading; less at first: a small one is there at once
 LOOK = 2.0  # seconds one such look may take
 CRASHED = ("connection", "nobody", "bytes early")  # in what a client says of a server that went away
 NOT_THERE = frozenset({404, 405, 501})
@@ -51,6 +52,7 @@ class Server:
     deadline: Deadline
     words: Sequence[str] = ()
     log_start: int = 0
+    dial: Dial = connect
 
     def said(self, limit: int) -> str:
         """Return what it printed so far, the last ``limit`` bytes of it at most."""
@@ -61,7 +63,7 @@ class Server:
     def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
         """Return its answer; raises FailedError, with its last log lines, when it gives none."""
         try:
-            return ask(self.port, method, path, body, self.deadline.left)
+            return ask(self.port, method, path, body, self.deadline.left, dial=self.dial)
         except NoAnswerError as error:
             raise self.failed(f"{method} {path}: {error}") from error
 
@@ -105,39 +107,41 @@ def serving(
     env: Mapping[str, str],
     cwd: Path,
     deadline: Deadline,
-    sandbox: Sandbox | None = None,
+    boxed: tuple[Sandbox, Doors] | None = None,
 ) -> Iterator[Server]:
     """Start a server and give it once ``ready`` answers 200; it is stopped on leaving, in whatever way.
 
+    ``boxed`` says in which sandbox, and who knows the ways into those.
     Raises FailedError when it ends, or is not ready by the deadline; CannotRunError when there is no such program.
     """
     start = size(log)
     with contextlib.ExitStack() as stack:
-        line, keep = list(words), []
-        if sandbox is not None:
-            inner = stack.enter_context(door(port))
-            line, keep = behind(inner, port, line), [inner.fileno()]
-        running = stack.enter_context(child(line, log=log, env=env, cwd=cwd, sandbox=sandbox, keep=keep))
-        server = Server(running, port, deadline, words, start)
+        box, dial, keep = None, connect, []
+        if boxed is not None:
+            door = stack.enter_context(boxed[1].door())
+            box, dial, keep = replace(boxed[0], tell=door.number), door.dial, [door.number]
+        running = stack.enter_context(child(words, log=log, env=env, cwd=cwd, sandbox=box, keep=keep))
+        server = Server(running, port, deadline, words, start, dial)
         _wait_until_ready(server, ready)
         yield server
 
 
 def _wait_until_ready(server: Server, path: str) -> None:
-    last = "it answered nothing"
+    last, pause = "it answered nothing", PAUSE / 16
     while server.deadline.left > 0:
         ended = server.child.ended()
         if ended:
             raise FailedError(with_tail(f"the server {ended} before it was ready", server.child.log))
         try:
-            answer = ask(server.port, "GET", path, None, min(LOOK, server.deadline.left))
+            answer = ask(server.port, "GET", path, None, min(LOOK, server.deadline.left), dial=server.dial)
         except NoAnswerError as error:
             last = f"GET {path}: {error}"
         else:
             if answer.status == 200:
                 return
             last = f"GET {path} answered {answer.status}"
-        time.sleep(PAUSE)
+        time.sleep(pause)
+        pause = min(2 * pause, PAUSE)
     raise FailedError(
         with_tail(f"the server was not ready after {server.deadline.seconds:g} s; {last}", server.child.log)
     )

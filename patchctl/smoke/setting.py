@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from patchctl.sandbox import Sandbox
+    from patchctl.smoke.door import Doors
     from patchctl.smoke.install import Install
 
 
@@ -23,7 +24,12 @@ class Setting:
     scratch: Path
     timeout: float
     models: Path | None = None
-    sandbox: Sandbox | None = None
+    boxed: tuple[Sandbox, Doors] | None = None
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """Return the sandbox that programs run in, if there is one."""
+        return None if self.boxed is None else self.boxed[0]
 
     def values(self) -> dict[str, str]:
         """Return what placeholders stand for."""
@@ -31,6 +37,6 @@ class Setting:
         return {**self.install.values(), **models, "here": str(self.here)}
 
     def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment of the program under test."""
+        """Return the environment of the program under test, with what the test says (``extra``)."""
         models = {} if self.models is None else {"PATCHCTL_MODELS": str(self.models)}
-        return {**self.install.environment(), **models, **extra}
+        return {**self.install.judged_environment(), **models, **extra}

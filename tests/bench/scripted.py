@@ -46,18 +46,19 @@ def answer(connection):
     timings = {{"predicted_n": count, "predicted_per_second": {speed} * (2.0 if mtp else 1.0), "prompt_n": 9,
                "prompt_per_second": 100.0, "cache_n": 9 if reused else 0}}
     if mtp:
-        timings |= {{"draft_n": count, "draft_n_accepted": count // 2}}
+        timings |= {{"draft_n": count, "draft_n_accepted": int(count * {accepted})}}
     connection.sendall(reply(200, {{"content": "x" * count, "timings": timings}}))
 """
 
 
 def side(
     root: Path, name: str, *, speed: float = 100.0, kv: tuple[str, ...] = ("f16", "q8_0"), before: str = "",
-    identity: str = IDENTITY, server: str = "",
+    identity: str = IDENTITY, server: str = "", accepted: float = 0.5,
 ) -> Side:  # fmt: skip
     """Make a build of a certain speed, in tokens per second; what runs is written to ``root/journal``."""
     journal = str(root / "journal")
-    install = make_install(root / name, SERVER.format(journal=journal, name=name, speed=speed) + server)
+    script = SERVER.format(journal=journal, name=name, speed=speed, accepted=accepted)
+    install = make_install(root / name, script + server)
     program = install.bin / "llama-bench"
     program.write_text(
         LLAMA_BENCH.format(

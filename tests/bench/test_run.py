@@ -74,6 +74,16 @@ def test_drafts_are_held_against_the_same_build_without_them(tmp_path: Path) -> 
     assert row(rows, "decode", depth=0)["comparison"] is None, "there is nothing to compare with"
 
 
+def test_drafts_that_are_all_refused_are_shown_and_break_a_limit(tmp_path: Path) -> None:
+    sides = [side(tmp_path, "base"), side(tmp_path, "mine", accepted=0)]
+    rows = measure(sides, model(tmp_path), SETTINGS, mtp=True)
+    found = row(rows, "acceptance")
+    assert [(one["name"], one["median"]) for one in found["series"]] == [("base", 0.5), ("mine", 0)]
+    assert found["comparison"] is None
+    (judged,) = judge([Limit(measure="acceptance", least=0.9)], rows, "cpu")
+    assert judged["result"] == "error"
+
+
 def test_a_kv_type_that_only_the_stack_has_is_held_against_the_base(tmp_path: Path) -> None:
     settings = Settings(depths=(0,), kv=("f16", "tbq4_0"), prompt=64, tokens=16, timeout=20)
     sides = [side(tmp_path, "base", kv=("f16",)), side(tmp_path, "mine", kv=("f16", "tbq4_0"), speed=140.0)]

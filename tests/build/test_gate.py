@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from patchctl.build.compile import Ninja
+from patchctl.build.fileapi import closure, read_targets
 from patchctl.build.gate import FEW_STEPS, check_python, gate_outputs
 from patchctl.build.ninjalog import included_files
 from patchctl.errors import PatchctlError
@@ -15,12 +17,18 @@ from tests.build.project import MINI, Bench
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from patchctl.build.fileapi import Target
+
 
 @pytest.fixture
 def ninja(built_once: Bench) -> Ninja:
     job = built_once.job(MINI)
     assert job.toolchain.ninja is not None
     return Ninja(job.toolchain.ninja, job.folder, job.src, {})
+
+
+def needed(ninja: Ninja, *targets: str) -> list[Target]:
+    return closure(read_targets(ninja.build), targets)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +44,7 @@ def ninja(built_once: Bench) -> Ninja:
     ],
 )
 def test_sources_headers_and_what_no_target_needs(ninja: Ninja, touched: list[str], expected: list[str]) -> None:
-    assert gate_outputs(ninja, touched, ["hello"]) == expected
+    assert gate_outputs(ninja, touched, needed(ninja, "hello")) == expected
 
 
 def test_a_header_without_a_source_of_its_name_is_compiled_through_one_that_includes_it(bench: Bench) -> None:
@@ -46,7 +54,17 @@ def test_a_header_without_a_source_of_its_name_is_compiled_through_one_that_incl
     job = bench.job(files)
     assert job.toolchain.ninja is not None
     ninja = Ninja(job.toolchain.ninja, job.folder, job.src, {})
-    assert gate_outputs(ninja, ["include/common.h"], ["hello"]) == ["CMakeFiles/greet.dir/greet.cpp.o"]
+    assert gate_outputs(ninja, ["include/common.h"], needed(ninja, "hello")) == ["CMakeFiles/greet.dir/greet.cpp.o"]
+
+
+def test_every_object_lies_in_its_targets_folder(ninja: Ninja) -> None:
+    """What ``gate_outputs`` goes by, held against Ninja's own answer."""
+    words = [ninja.tool.path, "-C", ninja.build, "-t", "inputs", "hello"]
+    said = subprocess.run(words, capture_output=True, check=True, text=True)
+    objects = {line for line in said.stdout.splitlines() if line.endswith(".o")}
+    folders = tuple(f"{target.objects}/" for target in needed(ninja, "hello"))
+    every = {str(path.relative_to(ninja.build)) for path in ninja.build.rglob("*.o")}
+    assert {name for name in every | objects if name.startswith(folders)} == objects != set()
 
 
 def test_ninjas_log_names_headers_and_may_be_missing_or_damaged(ninja: Ninja, tmp_path: Path) -> None:

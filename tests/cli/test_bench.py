@@ -37,7 +37,7 @@ def workspace(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def replace(install: Path, journal: Path) -> None:
     info = json.loads((install / "build-info.json").read_text())
     values = {"python": sys.executable, "identity": info["identity"], "journal": str(journal), "name": "demo"}
-    changes = CHANGES.format(speed=100.0, **values)
+    changes = CHANGES.format(speed=100.0, **values, accepted=0.5)
     texts = {
         "demo-server": SERVER.format(**values, changes=changes).replace("b7-", f"b{info['build_number']}-"),
         "llama-bench": LLAMA_BENCH.format(kv=["f16"], speed=100.0, before="", **values),

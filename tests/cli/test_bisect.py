@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -196,6 +197,9 @@ def test_a_number_is_measured_until_it_is_sure(bisect: Patchctl, tmp_path: Path,
     found = answer(bisect(*words, "5%", "--", check))
     assert found["culprit"]["ids"] == [world.base(STEP)]
     assert (found["certain"], found["confidence"] >= 0.95) == (False, True)
+    verdicts = {point["build"]: point["verdict"] for point in found["points"] if point["verdict"] != "skip"}
+    assert verdicts == {build: "bad" if build >= STEP else "good" for build in verdicts}
+    assert re.search(f"^ +b{COMMITS} +bad .* speed 80", bisect("--log").stdout, re.MULTILINE)
     assert bisect(*words, "30%", "--", check).code == 10
     assert bisect(*words, "+5%", "--", check).code == 2
     assert bisect(*words, "5%", "--jobs", "2", "--", check).code == 2
@@ -214,7 +218,9 @@ def test_since_when_a_patch_does_not_apply_needs_no_command(
     assert (found["culprit"]["ids"], found["builds"]) == (["p01", world.base(37)], 0)
     alone = answer(patchctl(*words, "--patch", "p01", cwd=world.workspace))
     assert alone["culprit"]["ids"] == ["p01", world.base(37)]
-    assert patchctl(*words, "--patch", "p02", cwd=world.workspace).code == 10
+    none = patchctl(*words, "--patch", "p02", cwd=world.workspace)
+    assert none.code == 10
+    assert answer(none)["why"] == "both ends are good: nothing to find, with the bad base it applies too"
 
 
 def test_since_when_it_does_not_compile(bisect: Patchctl, world: World) -> None:
@@ -337,6 +343,13 @@ def test_a_command_that_does_not_exist_is_told_before_a_build(world: World, patc
     assert not (tmp_path / "cache" / "bisect").exists()
 
 
+def test_a_script_that_is_not_executable_is_told_so(bisect: Patchctl, tmp_path: Path) -> None:
+    check = bad_when(tmp_path, "upstream=1")
+    check.chmod(0o644)
+    ran = bisect(*UPSTREAM, "--", check)
+    assert (ran.code, f"make it so: chmod +x {check}" in ran.stderr) == (9, True)
+
+
 def test_when_everything_between_is_skipped_all_of_it_is_left(bisect: Patchctl, tmp_path: Path, world: World) -> None:
     check = script(tmp_path, f"engine | grep -q '^b1 ' && exit 0\nengine | grep -q '^b{COMMITS} ' && exit 1\nexit 125")
     ran = bisect("--json", *UPSTREAM, "--", check)
@@ -424,6 +437,23 @@ def test_what_was_seen_before_it_was_stopped_is_not_asked_again(
     assert found["tests"] == len(after)
     assert bisect("--continue").code == 0
     assert len(counted(log)) == len(before) + len(after)
+
+
+def test_each_look_is_kept_the_moment_it_was_taken(world: World, bisect: Patchctl, tmp_path: Path) -> None:
+    """Killed while a look is under way, four times: only that look is taken again, nothing that was seen before."""
+    log = tmp_path / "ran"
+    count = f"engine | cut -d' ' -f1 >> {log}"
+    kill = f"case $(wc -l < {log}) in 2|4|6|8) kill -9 $PPID; exit 125;; esac"
+    check = script(tmp_path, f"{count}\n{kill}\nengine | grep -q upstream=0")
+    assert started(world, *UPSTREAM, "--", check).wait() == -9
+    for _ in range(3):
+        assert started(world, "--continue").wait() == -9
+    assert len(counted(log)) == 8
+    found = answer(bisect("--continue", "--json"))
+    assert found["culprit"]["ids"] == [world.base(STEP)]
+    killed = Counter(counted(log)[at] for at in (1, 3, 5, 7))
+    taken = {f"b{point['build']}": len(point["looks"]) for point in found["points"] if point["verdict"] != "skip"}
+    assert Counter(counted(log)) == Counter(taken) + killed
 
 
 def test_killed_at_any_instant_it_goes_on_and_ends_right(

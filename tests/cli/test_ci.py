@@ -303,22 +303,39 @@ def dated(who: str, age: int | None) -> str:
     return f"{who} T <t@example.invalid> {int(time.time()) - (age or 0) * 86400 - 60} +0000\n"
 
 
-@pytest.mark.parametrize(("tagged", "days", "alarm"), [(None, 20, True), (3, 14, False), (15, 14, True)])
-def test_the_dead_man_check_counts_from_the_newest_tag(
-    tagged: int | None, days: int, alarm: bool, tmp_path: Path, patchctl: Patchctl
+@pytest.mark.parametrize(
+    ("tagged", "merged", "days", "alarm", "last"),
+    [
+        (None, None, 20, True, "the first commit"),
+        (3, None, 14, False, "tag b2"),
+        (15, None, 14, True, "tag b2"),
+        (None, 3, 14, False, "stacks changed by"),  # who follows upstream merges proposals, and need not tag
+        (None, 15, 14, True, "stacks changed by"),
+        (3, 15, 14, False, "tag b2"),
+        (15, 3, 14, False, "stacks changed by"),
+    ],
+)
+def test_the_dead_man_check_counts_from_the_newest_tag_or_change_of_a_stack(
+    tagged: int | None, merged: int | None, days: int, alarm: bool, last: str, tmp_path: Path, patchctl: Patchctl
 ) -> None:
     (tmp_path / "stacks").mkdir()
     git("-C", tmp_path, "init", "-q")
-    ages = {"tag b1\nfrom :1\n": 30, "tag b2\nfrom :1\n": tagged} if tagged is not None else {}
     stream = ["commit HEAD\nmark :1\n", dated("committer", 40), "data 0\n\n"]
-    for head, age in ages.items():
+    if merged is not None:
+        stream += ["commit HEAD\n", dated("committer", merged), "data 0\n", "M 644 inline stacks/s.yaml\ndata 1\nx\n"]
+    stream += ["commit HEAD\n", dated("committer", 0), "data 0\n", "M 644 inline README.md\ndata 1\nx\n"]
+    # What is proposed and nobody merges is no sign of life.
+    stream += ["commit refs/heads/patchctl/repin\n", dated("committer", 0), "data 0\nfrom :1\n"]
+    stream += ["M 644 inline stacks/s.yaml\ndata 1\ny\n"]
+    for head, age in {"tag b1\nfrom :1\n": 30, "tag b2\nfrom :1\n": tagged}.items() if tagged is not None else ():
         stream += [head, dated("tagger", age), "data 0\n\n"]
     git("-C", tmp_path, "fast-import", "--quiet", stdin="".join(stream).encode())
     said = json.loads(patchctl("ci", "quiet", "--days", days, "--json", cwd=tmp_path).stdout)
-    assert said["quiet"] is alarm
-    assert said["days"] == (40 if tagged is None else tagged)
+    ages = [age for age in (tagged, merged) if age is not None]
+    assert (said["quiet"], said["days"], said["last"].startswith(last)) == (alarm, min(ages, default=40), True)
     scope, causes = causes_of(said)
     assert (scope, [cause.key for cause in causes]) == ("quiet/", ["quiet/tags"] if alarm else [])
+    assert all(last in cause.text for cause in causes)
 
 
 # --- issues -----------------------------------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ def test_a_stack_without_patches_tests_or_anything(tmp_path: Path) -> None:
     nothing = {"base": {"commit": "b" * 40, "build": 9}, "result": None, "patches": []}
     text = markdown(make(tmp_path, check=nothing, status=None, forecast=None, bisects=[], benches=[])).decode()
     assert "None: this is upstream as it is." in text
+    assert "No test has run on this tree." in text
     assert "Forecast" not in text
 
 

@@ -130,12 +130,25 @@ def test_the_other_answers(tmp_path: Path) -> None:
 
 
 def test_the_first_break_ahead_is_named_without_a_bisect(tmp_path: Path) -> None:
-    report = make(tmp_path, bisects=[])
+    report = make(tmp_path, failed=False, bisects=[])
     assert answer(report, "What broke") == ("ahead", "upstream b34 is the first to break a patch: first-fix")
     events = [event("first-fix", 20, "absorbed")]
     calm = {"events": events, "base": {"build": 9}, "to": {"build": 30}}
-    found = [it for it in make(tmp_path / "calm", bisects=[], forecast=calm)["answers"] if "broke" in it["question"]]
+    found = [
+        it
+        for it in make(tmp_path / "calm", failed=False, bisects=[], forecast=calm)["answers"]
+        if "broke" in it["question"]
+    ]
     assert found[0]["answer"] == "nothing"
+
+
+def test_what_fails_was_broken_by_something(tmp_path: Path) -> None:
+    assert answer(make(tmp_path, bisects=[]), "What broke") == ("unknown", "no bisect has looked for it")
+    causes = [{"commit": "9" * 40, "build": build, "subject": "it", "pr": None} for build in (81, 77)]
+    conflict = {"outcome": "conflict", "conflicts": [{"path": "a", "upstream_commits": causes}]}
+    patches = [CHECK["patches"][0], {**CHECK["patches"][1], **conflict}]
+    found = make(tmp_path / "conflict", bisects=[], check={**CHECK, "result": None, "patches": patches})
+    assert answer(found, "What broke") == ("known", "upstream b77 is the first that changes what second-fix changes")
 
 
 def test_skips_leave_a_release_partly_proven(tmp_path: Path) -> None:

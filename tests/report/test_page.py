@@ -100,12 +100,19 @@ def test_a_bisect_that_found_nothing_says_why(tmp_path: Path) -> None:
     report = make(tmp_path, bisects=[{**BISECT, "culprit": None, "why": "the budget is spent"}])
     assert "the budget is spent" in page(report).decode()
     assert "not found: the budget is spent" in markdown(report).decode()
-    assert report["answers"][-1]["answer"] == "ahead"
+    assert (report["answers"][-1]["answer"], report["answers"][-1]["detail"]) == ("unknown", "no bisect has found it")
+
+
+def test_how_a_test_failed_is_said_once_with_more_lines_below(tmp_path: Path) -> None:
+    text = page(make(tmp_path)).decode()
+    assert text.count("status 500, not 200") == 1
+    assert '<p class="lines">last line</p>' in text
 
 
 def test_an_upstream_without_a_page_has_no_links(tmp_path: Path) -> None:
-    text = page({**make(tmp_path), "repo": "file:///x/y.git"}).decode()
-    assert "/commit/" not in text
+    text = page({**make(tmp_path), "repo": "patchctl:demo"}).decode()
+    assert "o/u#12" in text
+    assert "github.com" not in text
 
 
 def test_rationales_keep_their_form_and_lose_their_claws() -> None:
@@ -144,6 +151,12 @@ def test_a_chart_starts_at_zero_and_holds_every_measurement() -> None:
     assert [point["x"] for point in b["points"]] == [a["points"][0]["x"]]
     heights = [dot for line in made["lines"] for point in line["points"] for dot in point["dots"]]
     assert all(16 <= height <= made["bottom"] for height in heights)
+
+
+def test_a_chart_of_nothing_but_zeros_is_a_flat_line() -> None:
+    made = chart("acceptance", "share", ["r8"], {"all refused": {"r8": [0, 0]}})
+    assert [line["label"] for line in made["grid"]] == ["0", "1"]
+    assert made["lines"][0]["points"][0]["y"] == made["bottom"]
 
 
 def test_benches_become_charts_over_depth_and_over_releases() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from patchctl.smoke.install import Install, read_install
@@ -92,8 +93,18 @@ def is_free(port: int) -> bool:
         return True
 
 
-def running_below(folder: Path) -> list[str]:
-    """Return the command lines of processes that run something from ``folder``."""
+def running_below(folder: Path, patience: float = 5.0) -> list[str]:
+    """Return the command lines of processes that run something from ``folder``, for ``patience`` seconds.
+
+    What was killed is gone a moment later, and on a busy machine the moment is long.
+    """
+    ends = time.monotonic() + patience
+    while (found := _running_below(folder)) and time.monotonic() < ends:
+        time.sleep(0.02)
+    return found
+
+
+def _running_below(folder: Path) -> list[str]:
     from pathlib import Path as AnyPath
 
     found = []

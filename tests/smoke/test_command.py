@@ -30,11 +30,12 @@ def judge(tmp_path: Path) -> Any:
     [
         ("true", {}, "pass", ""),
         ("exit 4", {"exit": 4}, "pass", ""),
-        ("echo one; echo two >&2; exit 4", {}, "fail", "it exited with status 4\n  one\n  two"),
+        ("echo one; echo two >&2; exit 4", {}, "fail", "it exited with status 4: two\n  one\n  two"),
         ("true", {"exit": 4}, "fail", "it exited with status 0 (expected 4)"),
         ("echo no model here; exit 125", {}, "skip", "no model here"),
         ("exit 125", {}, "skip", "exit status 125"),
         ("exit 125", {"exit": 125}, "pass", ""),
+        ("echo why; exit 4", {}, "fail", "it exited with status 4: why"),
         ("kill -SEGV $$", {}, "fail", "it was killed by SIGSEGV"),
         ("echo a; echo b7", {"output": "^b{build}$"}, "pass", ""),
         ("echo a; echo b8", {"output": "^b{build}$"}, "fail", r'output "a\nb8\n" does not match ^b{build}$'),
@@ -59,6 +60,13 @@ def test_a_command_runs_in_an_empty_folder_of_its_own(judge: Any) -> None:
     assert judge("sh", "-c", 'test -z "$(ls -A)" && touch left-behind').result == "pass"
 
 
+def test_what_a_person_set_for_llama_cpp_changes_no_test(judge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLAMA_ARG_CACHE_TYPE_K", "q4_0")
+    monkeypatch.setenv("GGML_CUDA_FORCE_CUBLAS", "1")
+    script = 'echo "$LLAMA_ARG_CACHE_TYPE_K,$GGML_CUDA_FORCE_CUBLAS,$LLAMA_ARG_SEED"'
+    assert judge("sh", "-c", script, env={"LLAMA_ARG_SEED": "7"}, output="^,,7$").detail == ""
+
+
 def test_a_missing_program_is_an_error(judge: Any) -> None:
     verdict = judge("{bin}/no-such")
     assert (verdict.result, "there is no program" in verdict.detail) == ("error", True)
@@ -80,5 +88,5 @@ def test_a_flood_is_cut_off(judge: Any, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_quoted_log_lines_cannot_move_the_cursor(judge: Any) -> None:
-    verdict = judge("sh", "-c", r"printf 'red \033[31m\007 text\n'; exit 1")
+    verdict = judge("sh", "-c", r"printf 'red \033[31m\007 text\n\n.\n'; exit 1")
     assert verdict.detail.splitlines()[1] == r"  red \x1b[31m\x07 text"

@@ -235,8 +235,8 @@ def test_killing_the_runner_leaves_no_server(sign: signal.Signals, tmp_path: Pat
     port = _wait_for(log, r"(\d+) asked")
     os.kill(runner.pid, sign)
     runner.wait(timeout=20)
-    _until(lambda: running_below(tmp_path / "install") == [])
-    assert is_free(int(port))
+    assert running_below(tmp_path / "install", patience=20) == []
+    _until(lambda: is_free(int(port)))
 
 
 def _wait_for(log: Path, pattern: str) -> str:

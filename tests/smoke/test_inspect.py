@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import gguf
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from patchctl.smoke.models import header, make
 from patchctl.smoke.models.facts import CACHE_TYPES, inspect
 from patchctl.smoke.models.header import GgufError, read_header
+from patchctl.smoke.models.mtp import read_mtp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,19 +36,20 @@ def change(tmp_path: Path) -> Callable[..., Path]:
 
     def call(
         *,
+        of: str = "rand",
         drop: str = "\0",
         zero: str = "\0",
         nextn: int | None = 1,
         kinds: dict[str, Any] | None = None,
     ) -> Path:
         path = tmp_path / "changed.gguf"
-        rand = make.rand()
-        out = gguf.GGUFWriter(path, "qwen35")
+        rand = make.MODELS[of]()
+        out = gguf.GGUFWriter(path, rand.shape.arch)
         rand.shape.write(out)
         written = out.kv_data[0]
-        del written["qwen35.nextn_predict_layers"]
+        del written[f"{rand.shape.arch}.nextn_predict_layers"]
         if nextn is not None:
-            out.add_uint32("qwen35.nextn_predict_layers", nextn)
+            out.add_uint32(f"{rand.shape.arch}.nextn_predict_layers", nextn)
         for name, tensor in sorted(rand.tensors.items()):
             if drop not in name:
                 kind = (kinds or {}).get(name, gguf.GGMLQuantizationType.F32)
@@ -176,7 +179,7 @@ KEY = "qwen35.nextn_predict_layers"
         ({"nextn": 0}, f"{KEY} is 0, so its 4 nextn tensors are ignored: nothing is drafted"),
         ({"drop": ".nextn."}, f"{KEY} is 1, but no nextn tensor is in the file: nothing is drafted"),
         ({"drop": ".enorm."}, "the MTP head is not complete, blk.2.nextn.enorm.weight is missing: it cannot be loaded"),
-        ({"drop": "blk.2.attn_"}, "the MTP head is not complete, blk.2.attn_norm.weight is missing and 4 more: it"),
+        ({"drop": "blk.2.attn_"}, "the MTP head is not complete, blk.2.attn_norm.weight is missing and 6 more: it"),
         ({"zero": ".eh_proj."}, "blk.2.nextn.eh_proj.weight is all zeros: each draft is the same"),
     ],
 )
@@ -186,6 +189,25 @@ def test_why_acceptance_would_be_nothing_is_a_plain_sentence(
     found = inspect(change(**changes)).mtp.why
     assert found.startswith(why)
     assert " 0 %" in found
+
+
+@pytest.mark.parametrize("model", ["rand", "rand-moe"])
+def test_a_head_without_any_tensor_that_llama_cpp_loads_it_with_is_not_complete(
+    model: str, change: Callable[..., Path]
+) -> None:
+    block = sorted(name for name in make.MODELS[model]().tensors if name.startswith("blk.2."))
+    complete = [name for name in block if inspect(change(of=model, drop=name)).mtp.complete]
+    assert complete == ["blk.2.nextn.shared_head_norm.weight"], "the only one it can do without"
+    assert len(block) == {"rand": 15, "rand-moe": 20}[model]
+
+
+def test_a_head_whose_tensors_were_merged_is_complete(models: Path) -> None:
+    separate = {f"blk.2.{name}.weight" for name in ("attn_q", "attn_k", "attn_v", "ffn_gate_exps", "ffn_up_exps")}
+    read = read_header(models / "rand-moe.gguf")
+    names = [it.name for it in read.tensors if it.name not in separate]
+    merged = [*names, "blk.2.attn_qkv.weight", "blk.2.ffn_gate_up_exps.weight"]
+    tensors = tuple(replace(read.tensors[0], name=name) for name in merged)
+    assert read_mtp(replace(read, tensors=tensors), models / "rand-moe.gguf", "qwen35moe", 2).missing == ()
 
 
 def test_a_sidecar_is_judged_by_what_it_speaks_with(models: Path) -> None:

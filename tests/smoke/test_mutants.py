@@ -32,3 +32,18 @@ def test_each_mutant_is_caught_by_the_tests_its_page_and_the_table_name(name: st
 
 def test_the_known_defects_of_the_stock_base_are_marked_with_their_reason() -> None:
     assert caught_by("b9187-stock") == ["same-prompt-twice", "mtp-same-prompt-twice"]
+
+
+def test_the_guide_names_the_mutants_of_every_general_test() -> None:
+    guide = (ROOT / "docs" / "tests.md").read_text().split("## What comes with patchctl")[1]
+    rows = [line.split("|")[1:4:2] for line in guide.splitlines() if line.startswith("| `")]
+    caught = {name: set(caught_by(name)) for name in MUTANTS}
+    listed = []
+    for tests, seen in rows:
+        first, *others = tests.replace("`", "").replace(" ", "").split(",")
+        names = [first, *(first.rsplit("-", 1)[0] + name if name.startswith("-") else name for name in others)]
+        listed += names
+        assert {name for name in MUTANTS if f"`{name}`" in seen} == {
+            name for name in MUTANTS if caught[name] & set(names)
+        }, tests
+    assert sorted(listed) == general_names()

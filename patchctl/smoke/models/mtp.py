@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from patchctl.smoke.models.header import Header
 
 REQUIRED = ("eh_proj", "enorm", "hnorm")  # without one of these llama.cpp does not load an MTP block
-ATTENTION = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output")  # what the MTP block of qwen35 is besides
+# What else llama.cpp wants of the MTP block of qwen35 and qwen35moe (src/models); one of several where it takes either.
+ATTENTION = (
+    ("attn_norm",), ("attn_q", "attn_qkv"), ("attn_k", "attn_qkv"), ("attn_v", "attn_qkv"), ("attn_output",),
+    ("attn_q_norm",), ("attn_k_norm",), ("post_attention_norm",),
+)  # fmt: skip
+FORWARD: dict[str, tuple[tuple[str, ...], ...]] = {
+    "qwen35": (("ffn_gate",), ("ffn_up",), ("ffn_down",)),
+    "qwen35moe": (
+        ("ffn_gate_inp",), ("ffn_gate_exps", "ffn_gate_up_exps"), ("ffn_up_exps", "ffn_gate_up_exps"),
+        ("ffn_down_exps",), ("ffn_gate_inp_shexp",), ("ffn_gate_shexp",), ("ffn_up_shexp",), ("ffn_down_shexp",),
+    ),
+}  # fmt: skip
 FEW_BITS = ("Q2", "Q3", "IQ1", "IQ2", "IQ3", "TQ")
 NOTHING = "nothing is drafted, acceptance is 0 %"
 
@@ -54,11 +65,10 @@ class _Head:
 
     def missing(self) -> tuple[str, ...]:
         """Return what the head needs and has not: its own tensors, and those of an attention block."""
-        names = [self.part(f"nextn.{name}") for name in REQUIRED]
-        if self.architecture.startswith("qwen35"):
-            names += [self.part(name) for name in ATTENTION]
-            names += [self.part("ffn_down_exps" if self.architecture == "qwen35moe" else "ffn_down")]
-        return tuple(name for name in names if name not in self.tensors)
+        needs: list[tuple[str, ...]] = [(f"nextn.{name}",) for name in REQUIRED]
+        if self.architecture in FORWARD:
+            needs += [*ATTENTION, *FORWARD[self.architecture]]
+        return tuple(self.part(names[0]) for names in needs if not any(self.part(it) in self.tensors for it in names))
 
     def why_silent(self, missing: tuple[str, ...]) -> str:
         """Return why there is no head that can be loaded."""
