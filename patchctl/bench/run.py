@@ -12,10 +12,12 @@ from patchctl.bench.stats import THRESHOLD, compare, turns
 from patchctl.errors import Code, PatchctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from patchctl.bench.geometry import Measured
     from patchctl.bench.samples import Point, Sample, Settings, Side
+
+    Task = Callable[[], list[Sample]]
 
 LOWER_IS_BETTER = frozenset({"first token", "first token, warm cache", "memory"})
 Found = dict[tuple[str, str, tuple[tuple[str, int | str], ...]], dict[str, list[float]]]
@@ -37,7 +39,7 @@ def measure(
     runs of how many are done. Raises PatchctlError (exit code 6) when a build cannot be measured.
     """
     _require_types(sides[-1], settings)
-    tasks = [(side.name, task) for side in sides for task in _tasks(side, model, settings, mtp=mtp)]
+    tasks = _side_by_side({side.name: dict(_tasks(side, model, settings, mtp=mtp)) for side in sides})
     if not tasks:
         raise PatchctlError(Code.TEST, f"{sides[-1].name} has nothing to measure: no {BENCH} that knows these types")
     found: Found = {}
@@ -61,12 +63,19 @@ def _require_types(side: Side, settings: Settings) -> None:
             raise PatchctlError(Code.USAGE, f"{side.name} does not know the KV cache type {', '.join(unknown)}")
 
 
-def _tasks(side: Side, model: Measured, settings: Settings, *, mtp: bool) -> Iterable[Callable[[], list[Sample]]]:
+def _tasks(side: Side, model: Measured, settings: Settings, *, mtp: bool) -> Iterable[tuple[str, Task]]:
+    """Give what is run for one side, by a name that is the same for all sides."""
     kinds = settings.kv if (side.install.bin / BENCH).exists() else ()
     for kv in filter(functools.partial(supports, side), kinds):
-        yield functools.partial(run_alone, side, model.alone, settings, kv)
+        yield f"alone, {kv}", functools.partial(run_alone, side, model.alone, settings, kv)
     for mode in (False, *([True] if mtp else [])) if side.install.server else ():
-        yield functools.partial(run_served, side, model, settings, mtp=mode)
+        yield f"served, {mode}", functools.partial(run_served, side, model, settings, mtp=mode)
+
+
+def _side_by_side(tasks: Mapping[str, Mapping[str, Task]]) -> list[tuple[str, Task]]:
+    """Return the tasks of all sides, the same task of each side next to one another: they meet the same machine."""
+    names = dict.fromkeys(name for some in tasks.values() for name in some)
+    return [(side, some[name]) for name in names for side, some in tasks.items() if name in some]
 
 
 def _row(measure: str, unit: str, point: Point, by: dict[str, list[float]]) -> dict[str, Any]:

@@ -1,16 +1,18 @@
 """Is B faster than A? From a handful of measurements of each, taken in turns; honest about what they cannot tell.
 
-Two intervals for the ratio of the medians are taken, and the wider end of each is kept:
+Two intervals are taken, and the wider end of each is kept:
 
 * the percentile bootstrap. A sample's median can only be one of its values (or the middle of two), so the distribution
   over all resamples is known in closed form (Efron 1979, Maritz and Jarrett 1978): nothing is drawn at random, and the
   same measurements always give the same interval.
-* the rank-sum interval for a shift of the logarithms (Hodges and Lehmann 1963, Moses 1965): exact for every continuous
-  distribution, at every size. It says what few measurements can say at most: 3 of each cannot give 95 %.
+* a rank interval: exact at every size. It says what few measurements can say at most.
 
-The two series are resampled each by itself. What drifts during a run (clocks, heat, neighbours) then widens the
-interval; as A and B take turns, it does not move it. ``tests/bench/test_stats.py`` measures by simulation how often the
-interval holds.
+From 6 measurements of each on, those of one turn are held against each other, and both intervals are those of the
+logarithms of their ratios: what drifts (clocks, heat, neighbours) hits both of a turn. The rank interval is that of
+signed ranks (Wilcoxon 1945, Tukey 1949), exact where A and B are noisy alike. Fewer turns than 6 cannot give 95 % that
+way. Then the two series count each by itself: the ratio is that of the medians, the rank interval that of the rank sum
+for a shift of the logarithms (Hodges and Lehmann 1963, Moses 1965), and what drifts widens both.
+``tests/bench/test_stats.py`` measures by simulation how often the interval holds.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Literal
@@ -34,7 +36,7 @@ STEPS = 50  # halvings of the logarithm: ends are right to a millionth of a mill
 
 @dataclass(frozen=True)
 class Comparison:
-    """How B compares with A: the ratio of the medians (B / A), its interval, the verdict about B.
+    """How B compares with A: the ratio (B / A), its interval, the verdict about B.
 
     ``low`` is 0 and ``high`` infinite when there are too few measurements for the confidence asked for.
     """
@@ -53,7 +55,9 @@ def compare(
     threshold: float = THRESHOLD,
     higher_is_better: bool,
 ) -> Comparison:
-    """Return how ``b`` compares with ``a``, measurements taken in turns (A B B A …), all of them above 0.
+    """Return how ``b`` compares with ``a``, measurements taken in turns (A B, B A, …), all of them above 0.
+
+    Where there are as many of both, those at one position are of one turn.
 
     ``same``: the whole interval lies within ``threshold`` of 1. ``faster``, ``slower``: it lies on one side of 1.
     ``unknown``: anything else; more measurements may tell. This is for one look: who looks after every measurement and
@@ -65,14 +69,23 @@ def compare(
     if not all(0 < value < math.inf for value in (*a, *b)):
         raise ValueError("measurements are numbers above 0")
     tail = (1 - confidence) / 2
-    ranks, resamples = rank_interval(a, b, tail), bootstrap_interval(a, b, tail)
+    in_turns = len(a) == len(b) and _signed_ranks_to_drop(len(a), tail) > 0
+    ratio, low, high = _of_turns(a, b, tail) if in_turns else _of_series(a, b, tail)
+    return Comparison(ratio, low, high, _verdict(low, high, threshold=threshold, higher_is_better=higher_is_better))
+
+
+def _of_turns(a: Sequence[float], b: Sequence[float], tail: float) -> tuple[float, float, float]:
+    """Return the median ratio of both measurements of a turn and its interval."""
+    logs = [math.log(y) - math.log(x) for x, y in zip(a, b, strict=True)]
+    ranks, resamples = signed_rank_interval(logs, tail), _percentiles(resampled_medians(logs), tail)
     low, high = min(ranks[0], resamples[0]), max(ranks[1], resamples[1])
-    return Comparison(
-        ratio=median(b) / median(a),
-        low=low,
-        high=high,
-        verdict=_verdict(low, high, threshold=threshold, higher_is_better=higher_is_better),
-    )
+    return math.exp(median(logs)), math.exp(low), math.exp(high)
+
+
+def _of_series(a: Sequence[float], b: Sequence[float], tail: float) -> tuple[float, float, float]:
+    """Return the ratio of the medians and its interval."""
+    ranks, resamples = rank_interval(a, b, tail), bootstrap_interval(a, b, tail)
+    return median(b) / median(a), min(ranks[0], resamples[0]), max(ranks[1], resamples[1])
 
 
 def _verdict(low: float, high: float, *, threshold: float, higher_is_better: bool) -> Verdict:
@@ -83,6 +96,35 @@ def _verdict(low: float, high: float, *, threshold: float, higher_is_better: boo
     if high < 1:
         return "slower" if higher_is_better else "faster"
     return "unknown"
+
+
+def signed_rank_interval(values: Sequence[float], tail: float) -> tuple[float, float]:
+    """Return the interval of the centre of symmetry that leaves at most ``tail`` outside at each end."""
+    dropped = _signed_ranks_to_drop(len(values), tail)
+    if dropped == 0:
+        return -math.inf, math.inf
+    middles = sorted((x + y) / 2 for x, y in itertools.combinations_with_replacement(values, 2))
+    return middles[dropped - 1], middles[-dropped]
+
+
+@functools.lru_cache(maxsize=256)
+def _signed_ranks_to_drop(n: int, tail: float) -> int:
+    """Return how many of the smallest values of the signed rank sum have together a probability of at most ``tail``."""
+    # Each rank is in the sum or not, with the same chance.
+    counts = [1] + [0] * (n * (n + 1) // 2)
+    for rank in range(1, n + 1):
+        for k in range(len(counts) - 1, rank - 1, -1):
+            counts[k] += counts[k - rank]
+    return sum(1 for seen in itertools.accumulate(counts) if seen / 2**n <= tail)
+
+
+def _percentiles(shares: Sequence[tuple[float, float]], tail: float) -> tuple[float, float]:
+    """Return the values, of some with their shares in order, that leave at most ``tail`` outside at each end."""
+    values = [value for value, _ in shares]
+    below = list(itertools.accumulate(share for _, share in shares))
+    # Rounding must not make an end of what is exactly at the limit.
+    ends = (bisect_left(below, tail + 1e-9), bisect_left(below, 1 - tail - 1e-9))
+    return values[ends[0]], values[min(ends[1], len(values) - 1)]
 
 
 def rank_interval(a: Sequence[float], b: Sequence[float], tail: float) -> tuple[float, float]:

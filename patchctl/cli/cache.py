@@ -138,6 +138,7 @@ def _free_ledger(app: App) -> list[str]:
         held.close()
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+    path.with_suffix(".lock").unlink(missing_ok=True)
     return []
 
 

@@ -37,7 +37,7 @@ def row(rows: list[dict[str, Any]], measure: str, **point: object) -> dict[str, 
 def test_everything_is_measured_in_turns(tmp_path: Path) -> None:
     sides = [side(tmp_path, "base"), side(tmp_path, "mine", speed=130.0)]
     rows = measure(sides, model(tmp_path), SETTINGS, mtp=True)
-    once = [f"{name} {what}" for name in ("base", "mine") for what in ("f16", "ar", "mtp")]
+    once = [f"{name} {what}" for what in ("f16", "ar", "mtp") for name in ("base", "mine")]
     assert (tmp_path / "journal").read_text().split("\n")[:12] == [*once, *once[::-1]]
     assert (tmp_path / "journal").read_text().count("\n") == 5 * 6
     assert {(it["measure"], it["unit"]) for it in rows} == {

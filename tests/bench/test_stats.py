@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchctl.bench.stats import Comparison, compare, rank_interval, resampled_medians, turns
+from patchctl.bench.stats import Comparison, compare, rank_interval, resampled_medians, signed_rank_interval, turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ def simulate(count: int, ratio: float, noise: Noise, **more: object) -> tuple[fl
 
 
 @pytest.mark.parametrize("noise", NOISES, ids=lambda it: it.__name__)
-@pytest.mark.parametrize("count", [5, 7])
+@pytest.mark.parametrize("count", [5, 6, 7, 12])
 def test_an_interval_of_95_percent_holds_and_nothing_is_called_slower_for_nothing(count: int, noise: Noise) -> None:
     held, verdicts = simulate(count, 1.0, noise)
     assert held >= 0.94
@@ -165,11 +165,48 @@ def test_what_is_no_measurement_is_refused(a: list[float], b: list[float]) -> No
 
 
 @given(series, series)
-def test_the_ratio_lies_in_its_interval_and_order_does_not_count(a: list[float], b: list[float]) -> None:
+def test_the_ratio_lies_in_its_interval(a: list[float], b: list[float]) -> None:
     found = compare(a, b, higher_is_better=True)
     assert found.low <= found.ratio * (1 + 1e-9)
     assert found.high >= found.ratio * (1 - 1e-9)
-    assert compare(a[::-1], sorted(b), higher_is_better=True) == found
+
+
+@given(st.lists(st.tuples(positive, positive), min_size=1, max_size=9), st.randoms(use_true_random=False))
+def test_the_order_of_turns_does_not_count(turns_taken: list[tuple[float, float]], rng: random.Random) -> None:
+    mixed = rng.sample(turns_taken, len(turns_taken))
+    one, other = (
+        compare([a for a, _ in some], [b for _, b in some], higher_is_better=True) for some in (turns_taken, mixed)
+    )
+    assert one == other
+
+
+@given(st.lists(positive, min_size=1, max_size=5), series)
+def test_without_enough_turns_no_order_counts(a: list[float], b: list[float]) -> None:
+    assert compare(a[::-1], sorted(b), higher_is_better=True) == compare(a, b, higher_is_better=True)
+
+
+def test_a_machine_whose_speed_wanders_hides_little_when_turns_are_compared() -> None:
+    rng = random.Random(1)
+    verdicts, held = Counter[str](), 0
+    for _ in range(300):
+        speed, series = 1.0, ([], [])  # type: tuple[list[float], list[float]]
+        for which in turns(20):
+            speed *= math.exp(rng.gauss(0, 0.03))
+            series[which].append(100 * speed * (1 + rng.gauss(0, 0.005)))
+        found = compare(*series, threshold=0.05, higher_is_better=True)
+        verdicts[found.verdict] += 1
+        held += found.low <= 1 <= found.high
+    assert verdicts["same"] > 270
+    assert held / 300 >= 0.94
+
+
+def test_the_signed_rank_interval_is_the_one_of_the_textbooks() -> None:
+    # Six: P(W <= 0) = 1/64 is the last below 2.5 %; ten: P(W <= 8) = 25/1024.
+    assert signed_rank_interval([3.0, 1.0, 4.0, 1.5, 9.0, 2.6], 0.025) == (1.0, 9.0)
+    values = [float(2**k) for k in range(10)]
+    middles = sorted((x + y) / 2 for x, y in itertools.combinations_with_replacement(values, 2))
+    assert signed_rank_interval(values, 0.025) == (middles[8], middles[-9])
+    assert signed_rank_interval([1.0] * 5, 0.025) == (-math.inf, math.inf)
 
 
 @given(series, series)
