@@ -8,13 +8,13 @@ import re
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 COLOUR = re.compile("(\x1b\\[(?:[012]|[39][0-7])m)")  # what click writes; no other style is patchctl's
 STYLE = re.compile("\x1b\\[[0-9;?]*[ -/]*[@-~]")
-ORDER = re.compile(r"^([ \t]*):(?=:)", re.MULTILINE)
+ORDER = re.compile(r"^([^\S\n]*):(?=:)", re.MULTILINE)
 USER = re.compile(r"(?<=://)(?!git@)[^/\s]+@")  # a password may hold an "@" itself
 
 
 def visible(text: str) -> str:
-    """Return ``text`` with controls written out (``\\x1b``) and the ``::`` at the start of a line parted."""
-    return ORDER.sub(r"\1: ", UNSAFE.sub(_escaped, text.replace("\r\n", "\n")))
+    """Return ``text`` with controls written out (``\\x1b``), the ``::`` at the start of a line and ``##[`` parted."""
+    return ORDER.sub(r"\1: ", UNSAFE.sub(_escaped, text.replace("\r\n", "\n"))).replace("##[", "# #[")
 
 
 def one_line(text: str) -> str:

@@ -154,14 +154,14 @@ class Exact(Evidence):
         """Look at both ends, and then again where a repeat is wanted."""
         self.remember((good, bad))
         seen = [self._end(state) for state in (good, bad)]
+        for state in (good, bad):
+            self._repeat(state)
         if seen == [Verdict.BAD, Verdict.GOOD]:
             raise EndsError("swapped", good)
         if seen[0] is not Verdict.GOOD:
             raise EndsError("agree-bad", good)
         if seen[1] is not Verdict.BAD:
             raise EndsError("agree-good", bad)
-        for state in (good, bad):
-            self._repeat(state)
 
     def _end(self, state: State) -> Verdict:
         verdict = self.ask(state)
@@ -338,15 +338,22 @@ class Noisy(Evidence):
         is_bad = self._bad_alone(state)
         wrong = min(is_bad, 1 - is_bad)
         if wrong > permitted:
-            raise NeedError(self._in_turns(state))
+            raise NeedError(self._missing(state))
         self.error += RESERVE * wrong
         return Verdict.BAD if is_bad > 0.5 else Verdict.GOOD
 
-    def _in_turns(self, state: State) -> State:
-        """Return a point, or one of the ends where it was looked at just now and levels may move meanwhile."""
-        if not self.model.turns or state != self._latest or self._ends is None:
+    def _missing(self, state: State) -> State:
+        """Return a point that is to be told from the ends, or an end.
+
+        However often the point is looked at, it is known no better than what it is held against. Where levels may move
+        meanwhile, no point is looked at twice running.
+        """
+        ends = [end for end in self._ends or () if self.verdict(end) is not Verdict.SKIP]
+        if not ends:
             return state
-        return min(self._ends, key=lambda end: self.tally(end).number)
+        end = min(ends, key=lambda end: self.tally(end).number)
+        behind = self.tally(end).number < self.tally(state).number
+        return end if behind or (self.model.turns and state == self._latest) else state
 
     def line(self, states: Sequence[State], *, last: int = 1) -> Range:
         """Look where a look tells most until one step, or one range between what can be tested, is sure enough."""

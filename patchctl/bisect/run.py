@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from patchctl.bisect.evidence import EndsError, Evidence, Exact, Look, NeedError, Noisy
 from patchctl.bisect.noise import Flaky
-from patchctl.bisect.predicate import CANNOT_RUN, NOT_FOUND, AbortError, Until
+from patchctl.bisect.predicate import CANNOT_RUN, NOT_FOUND, AbortError, Measurement, Until
 from patchctl.bisect.row import Row, row_of_applied, row_of_broken
 from patchctl.bisect.search import Found, search
 from patchctl.bisect.space import State, Verdict
@@ -235,9 +235,11 @@ class Bisect:
 
     def _swapped(self) -> str:
         good, bad = (self.axes.label(state) for state in (self.axes.space.good_end, self.axes.space.bad_end))
-        return (
-            f"the ends are the other way round: the good end ({good}) is bad and the bad end ({bad}) is good; swap them"
+        ends = f"the good end ({good}) is bad and the bad end ({bad}) is good"
+        more = (
+            ", or, where more is worse, give a --threshold with a +" if isinstance(self.predicate, Measurement) else ""
         )
+        return f"the ends are the other way round: {ends}; swap them{more}"
 
     def _other_settings(self) -> str:
         """Return a hint when the stacks are built in different ways: every point is built as the bad one says."""

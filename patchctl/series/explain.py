@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from patchctl.store import Store
 
 LIMIT = 20  # commits named for one path; more help nobody
-PULL_REQUEST = re.compile(r"\((?:[\w.-]+/)?#?(\d+)\)\s*$")
+PULL_REQUEST = re.compile(r"\(#([1-9]\d*)\)\s*$")  # those of other repositories, "(ggml/N)", have other numbers
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def causes(series: Series, patch: Patch, base: str, paths: Sequence[str]) -> dic
         return {path: [] for path in paths}
     before = series.stack[: series.stack.index(patch)] if patch in series.stack else ()
     inputs = [[one.id, one.sha256, one.requires] for one in (*before, patch)]
-    key = digest("causes", 5, inputs, base, list(paths))
+    key = digest("causes", 6, inputs, base, list(paths))
     kept = store.ledger.get("causes", key)
     if kept is None:
         try:

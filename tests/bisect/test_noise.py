@@ -425,7 +425,7 @@ def test_a_change_below_the_threshold_does_not_count() -> None:
 
 def test_patches_are_found_under_noise_too() -> None:
     right = 0
-    for seed in range(20):
+    for seed in (*range(20), 23, 45):
         chance = random.Random(seed)
         culprit = tuple(sorted(chance.sample(NAMES[:8], 1 + seed % 2)))
         case = Case(Space(0, NONE, frozenset(NAMES[:8]), tuple(NAMES[:8])), "patch", None, culprit)
@@ -433,8 +433,9 @@ def test_patches_are_found_under_noise_too() -> None:
         draw = fails(0.0, 0.6)
         while isinstance(needed := ask(case.space, evidence), State):
             see(evidence, needed, draw(chance, case.is_bad(needed)))
+            assert sum(map(len, evidence.looks.values())) <= 300, seed  # what the ends are not known by ends nothing
         right += isinstance(needed, Found) and needed.patches == culprit
-    assert right >= 18
+    assert right >= 20
 
 
 def test_a_look_that_judges_nothing_is_no_number() -> None:

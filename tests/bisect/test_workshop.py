@@ -48,7 +48,9 @@ def test_points_built_one_after_another_are_what_each_is_when_built_alone(
         monkeypatch.setenv("PATCHCTL_CACHE", str(alone))
         monkeypatch.setenv("CCACHE_DISABLE", "1")
         patchctl(*words[:1], *words[2:-2], "--try", point["point"], *words[-2:], cwd=world.workspace)
-        for key, product in products(alone).items():
+        made = products(alone)
+        assert made
+        for key, product in made.items():
             assert together[key] == product, point["label"]
 
 

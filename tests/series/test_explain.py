@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchctl.series.explain import follow, moves, plain
+from patchctl.series.explain import PULL_REQUEST, follow, moves, plain
 
 
 def changes(old: list[str], new: list[str]) -> str:
@@ -65,3 +66,18 @@ def test_a_range_whose_lines_are_replaced_covers_what_came() -> None:
 
 def test_text_of_upstream_cannot_steer_a_terminal_or_a_ci_system() -> None:
     assert plain("::error::x\x07\x9b2J\n::y") == r": :error::x\x07\x9b2J\n::y"
+
+
+@pytest.mark.parametrize(
+    ("subject", "number"),
+    [
+        ("engine : it (#12)", "12"),
+        ("sync : it (ggml/12)", None),
+        ("it (whisper/12)", None),
+        ("it (#0)", None),
+        ("it (12)", None),
+    ],
+)
+def test_only_a_pull_request_of_upstream_itself_is_named(subject: str, number: str | None) -> None:
+    found = PULL_REQUEST.search(subject)
+    assert (found and found[1]) == number
