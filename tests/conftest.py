@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 REAL_HOME = Path.home()
 WATCHED = [REAL_HOME / ".gitconfig", REAL_HOME / ".config", REAL_HOME / ".cache" / "patchctl"]
+
+# Who starts the tests in the background may have them ignore these; programs that are tested would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _seen() -> dict[str, int]:
