@@ -200,15 +200,15 @@ class Setting:
 
 
 SETTINGS = {
-    "fails 30 % where bad, never where good": Setting(Flaky(), lambda: fails(0.0, 0.3), 400),
-    "fails 70 % where bad, never where good": Setting(Flaky(), lambda: fails(0.0, 0.7), 400),
-    "fails always where bad, 30 % where good": Setting(Flaky(), lambda: fails(0.3, 1.0), 400),
-    "says the wrong thing 30 % of the time": Setting(Flaky(), lambda: fails(0.3, 0.7), 300),
-    "10 % slower under measured noise": Setting(Measured(-1), lambda: slower(0.1), 300),
-    "10 % slower, one look in ten far off": Setting(Measured(1), lambda: odd(0.1), 250),
-    "10 % slower, the machine's speed wanders": Setting(Measured(1), lambda: Wandering(0.1), 250),
-    "10 % slower, the machine a third slower at times": Setting(Measured(1), lambda: Phases(0.1), 80),
-    "20 % slower on a busy machine, replayed": Setting(Measured(1), lambda: Replayed(0.2), 60),
+    "fails 30 % where bad, never where good": Setting(Flaky(), lambda: fails(0.0, 0.3), 450),
+    "fails 70 % where bad, never where good": Setting(Flaky(), lambda: fails(0.0, 0.7), 500),
+    "fails always where bad, 30 % where good": Setting(Flaky(), lambda: fails(0.3, 1.0), 500),
+    "says the wrong thing 30 % of the time": Setting(Flaky(), lambda: fails(0.3, 0.7), 350),
+    "10 % slower under measured noise": Setting(Measured(-1), lambda: slower(0.1), 100),
+    "10 % slower, one look in ten far off": Setting(Measured(1), lambda: odd(0.1), 80),
+    "10 % slower, the machine's speed wanders": Setting(Measured(1), lambda: Wandering(0.1), 80),
+    "10 % slower, the machine a third slower at times": Setting(Measured(1), lambda: Phases(0.1), 30),
+    "20 % slower on a busy machine, replayed": Setting(Measured(1), lambda: Replayed(0.2), 30),
 }
 
 
