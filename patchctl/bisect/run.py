@@ -254,8 +254,9 @@ class Bisect:
     def _look_into(self, state: State) -> None:
         number = len(self._rows(state))
         row = self._known(state, number)
-        if row is None:
+        if row is None or row.when >= self._began:  # helpers' looks count as our own
             self._within_budget()
+        if row is None:
             row = self.look(state, number)
         self.tell(self._take(state, row), row)
 
