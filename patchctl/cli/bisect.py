@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from patchctl.cli.common import App, command
-from patchctl.cli.ui import seconds, table
+from patchctl.cli.ui import table
 from patchctl.errors import Code, PatchctlError, closest
 from patchctl.ledger import digest
+from patchctl.report.words import duration
 
 if TYPE_CHECKING:
     from patchctl.bisect.axes import Axes, End
@@ -355,7 +356,7 @@ def _introduce(app: App, axes: Axes) -> None:
 
 
 def _tell(app: App, made: Bisect, point: Point, row: Row) -> None:
-    took = f"  built in {seconds(row.built)}" if row.built else ""
+    took = f"  built in {duration(row.built)}" if row.built else ""
     again = f"  look {len(point.rows)}" if len(point.rows) > 1 else ""
     known = "" if point.taken else "  known"
     verdict = f"{row.verdict}  " if row.value is None else ""  # one number is no verdict
@@ -375,7 +376,7 @@ def _show(app: App, made: Bisect, answer: Answer, asked: Asked, *, as_markdown: 
         counted = words.totals(made)
         looks = sum(point.taken for point in made.points.values())
         sure = f"; {told}" if answer.found and (told := words.sure(made, answer)) else ""
-        took = f"{words.many(looks, 'test')}, {words.many(counted['builds'], 'build')}, {seconds(counted['seconds'])}"
+        took = f"{words.many(looks, 'test')}, {words.many(counted['builds'], 'build')}, {duration(counted['seconds'])}"
         app.ui.say(f"{took}, {words.many(counted['from_ledger'], 'point')} known before{sure}")
     found = words.as_object(made, answer, replay)
     for release in {end.stack.stack.release for end in (made.axes.good, made.axes.bad)}:

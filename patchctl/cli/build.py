@@ -13,9 +13,10 @@ import click
 from patchctl.cli.common import App, command, patch_options, stack_argument
 from patchctl.cli.installed import require_one_of_release
 from patchctl.cli.lock import follow_lock
-from patchctl.cli.ui import outcome, seconds, table
+from patchctl.cli.ui import outcome, table
 from patchctl.errors import Code, PatchctlError
 from patchctl.ledger import digest
+from patchctl.report.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -334,7 +335,7 @@ def _progress(app: App, job: Job) -> Iterator[Callable[[Progress], None]]:
 
         def watch(progress: Progress) -> None:
             count = f"  {progress.done}/{progress.total}" if progress.total else ""
-            left = f"  {seconds(progress.eta)} left" if progress.eta is not None else ""
+            left = f"  {duration(progress.eta)} left" if progress.eta is not None else ""
             show(f"{progress.step}{count}{left}")
 
         yield watch
@@ -397,7 +398,7 @@ def _row(run: Run, variant: str) -> list[str]:
     if variant in done.failed:
         return [variant, outcome("fail"), "see below"]
     built, mine = done.built[variant], done.of(variant)
-    spent = f"built in {seconds(sum(built.info['durations'].values()))}" if built.fresh else "up to date"
+    spent = f"built in {duration(sum(built.info['durations'].values()))}" if built.fresh else "up to date"
     why = _why_unproven(run, variant)
     proof = f"unproven: {why}" if why else f"{len(mine)} tests passed"
     return [variant, spent, proof, run.app.workspace.shown(built.path)]

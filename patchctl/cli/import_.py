@@ -114,7 +114,7 @@ def _fork(app: App, target: Target, store: Store, given: dict[str, str], key: st
 
 def _hand_in(app: App, arrival: Arrival, started: float) -> int:
     from patchctl.author.journal import hand_in
-    from patchctl.cli.ui import seconds
+    from patchctl.report.words import duration
 
     hand_in(app.workspace, arrival.orders, arrival.files)
     for patch_id, files in arrival.files.items():
@@ -123,7 +123,7 @@ def _hand_in(app: App, arrival: Arrival, started: float) -> int:
     for note in arrival.notes:
         app.ui.note(f"note: {note}")
     count = len(arrival.files)
-    what = f"{count} patch{'' if count == 1 else 'es'} in {seconds(time.monotonic() - started)}"
+    what = f"{count} patch{'' if count == 1 else 'es'} in {duration(time.monotonic() - started)}"
     tree = f", tree {arrival.tree[:9]}" if arrival.tree else ""
     app.ui.say(f"{what}{tree}; {_next(arrival.orders)}")
     app.ui.result(_object(arrival.orders, arrival.base, arrival.tree, arrival.notes))

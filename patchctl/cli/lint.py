@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from patchctl.cli.common import App, command
-from patchctl.cli.ui import seconds
 from patchctl.errors import Code
+from patchctl.report.words import duration
 
 if TYPE_CHECKING:
     from patchctl.manifest.findings import Findings
@@ -31,7 +31,7 @@ def lint(app: App, stacks: tuple[str, ...], *, strict: bool) -> int:
     ui = app.ui
     started = time.monotonic()
     findings = _findings(stacks)
-    ui.detail(f"looked for {seconds(time.monotonic() - started)}")
+    ui.detail(f"looked for {duration(time.monotonic() - started)}")
     failed = findings.count("error") > 0 or (strict and bool(findings.found))
     for finding in findings.ordered():
         if finding.level == "error" or strict or not ui.quiet:

@@ -9,8 +9,9 @@ import click
 
 from patchctl.cli.common import App, command, patch_options
 from patchctl.cli.installed import WHOLE, Part, facts, how_to_build, is_release, require_current, source_now
-from patchctl.cli.ui import outcome, seconds, table
+from patchctl.cli.ui import outcome, table
 from patchctl.errors import Code, PatchctlError, closest
+from patchctl.report.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -237,7 +238,7 @@ def describe(install: Install, results: Sequence[Result]) -> list[str]:
 
 def _rows(result: Result) -> list[list[str]]:
     first, *more = result.detail.splitlines() or [""]
-    took = "passed before" if result.remembered else seconds(result.seconds) if result.log else ""
+    took = "passed before" if result.remembered else duration(result.seconds) if result.log else ""
     rows = [[result.test, outcome(result.result, 5), took, first]]
     rows += [["", "", "", line] for line in more]
     if result.log and result.result in {"fail", "error"}:

@@ -144,10 +144,3 @@ def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
 
 def _pad(cell: str, width: int) -> str:
     return cell + " " * (width - len(click.unstyle(cell)))
-
-
-def seconds(value: float) -> str:
-    """Return a duration for people: ``0.4 s``, ``12 s``, ``3 min 05 s``."""
-    if value < 10:
-        return f"{value:.1f} s"
-    return f"{value:.0f} s" if value < 120 else f"{int(value) // 60} min {int(value) % 60:02} s"

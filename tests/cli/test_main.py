@@ -15,8 +15,9 @@ import pytest
 
 from patchctl import __version__
 from patchctl.cli import cli, run_words
-from patchctl.cli.ui import Ui, outcome, seconds, table
+from patchctl.cli.ui import Ui, outcome, table
 from patchctl.errors import Code, InvalidError, PatchctlError, Problem
+from patchctl.report.words import duration
 from tests.conftest import ROOT
 from tests.series.world import World, text
 
@@ -212,7 +213,7 @@ def test_tables_line_up_whatever_their_colours() -> None:
     ("value", "said"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (12.3, "12 s"), (119, "119 s"), (185, "3 min 05 s")]
 )
 def test_durations_are_for_people(value: float, said: str) -> None:
-    assert seconds(value) == said
+    assert duration(value) == said
 
 
 def test_progress_shows_now_and_then_where_there_is_no_terminal(
