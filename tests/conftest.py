@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.upstreams.maker import template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +35,13 @@ def _home_stays_untouched() -> Iterator[None]:
     before = _seen()
     yield
     assert _seen() == before, "a test wrote into the home folder"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_go_with_the_tests() -> Iterator[None]:
+    yield
+    if template.cache_info().currsize:
+        shutil.rmtree(template())
 
 
 @pytest.fixture(autouse=True)

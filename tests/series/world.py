@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.upstreams.maker import FORMAT, git
+from tests.upstreams.maker import FORMAT, git, template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 Entry = str | bytes | tuple[str, bytes] | None
 ADA = "Ada Author <ada@example.invalid>"
@@ -26,14 +23,6 @@ def text(edits: Mapping[int, str] | None = None, count: int = 30) -> str:
     return "".join(f"{words.get(number, f'line {number}')}\n" for number in range(1, count + 1))
 
 
-@functools.cache
-def _empty() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="patchctl-world-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    git("init", "--quiet", "--bare", "--template=", "--initial-branch=master", folder)
-    return folder
-
-
 class World:
     """``upstream`` is what patchctl sees; the commits of patches live in ``authored``, which it never sees."""
 
@@ -41,8 +30,8 @@ class World:
         self.upstream = folder / "upstream.git"
         self.authored = folder / "authored.git"
         self.workspace = folder / "workspace"
-        shutil.copytree(_empty(), self.upstream)
-        shutil.copytree(_empty(), self.authored)
+        shutil.copytree(template(), self.upstream)
+        shutil.copytree(template(), self.authored)
         info = self.authored / "objects" / "info"
         info.mkdir(exist_ok=True)
         (info / "alternates").write_text(f"{self.upstream / 'objects'}\n")

@@ -235,15 +235,15 @@ def _data(content: bytes) -> bytes:
 
 
 @functools.cache
-def _template() -> Path:
-    """Return an empty bare repository, made once: copying one is cheaper than running git."""
+def template() -> Path:
+    """Return an empty bare repository, made once: copying one is cheaper than running git; conftest removes it."""
     folder = Path(tempfile.mkdtemp(prefix="patchctl-empty-"))
     git("init", "--quiet", "--bare", "--template=", "--initial-branch=master", folder)
     return folder
 
 
 def _empty_repository(folder: Path) -> Path:
-    shutil.copytree(_template(), folder)
+    shutil.copytree(template(), folder)
     return folder
 
 
