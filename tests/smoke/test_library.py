@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from patchctl.smoke.library import NEAR, PROMPT, Model, after_cuts, library
-from patchctl.smoke.probing import UnableError
+from patchctl.smoke.probing import UnableError, model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,3 +112,16 @@ def test_a_build_that_cannot_answer_is_said_and_nothing_is_guessed(install: Path
     subprocess.run(["cc", "-shared", "-o", install / "lib" / "libllama.so.1", "-x", "c", "/dev/null"], check=True)
     with pytest.raises(UnableError, match="the library cannot be used"), library():
         pass
+
+
+def test_a_process_that_loads_a_gpus_libraries_does_not_load_numpy_for_its_models(install: Path) -> None:
+    code = "import sys; from pathlib import Path; from patchctl.smoke.probing import model; model(Path(sys.argv[1]), "
+    code += "'rand-mtp-bare'); sys.exit('numpy' in sys.modules or not (Path(sys.argv[1]) / 'rand.gguf').exists())"
+    done = subprocess.run([sys.executable, "-c", code, install], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (install / "rand-mtp-bare.gguf").read_bytes().startswith(b"GGUF")
+
+
+def test_a_model_that_cannot_be_made_says_why(install: Path) -> None:
+    with pytest.raises(UnableError, match="there is no test model 'rnd'"):
+        model(install, "rnd")
