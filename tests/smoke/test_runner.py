@@ -132,6 +132,13 @@ def test_a_known_defect_that_is_gone_wants_attention(install: Install, tmp_path:
     assert there.detail == "fails as expected: #7\n  it exited with status 1"
 
 
+def test_what_ran_out_of_time_is_not_taken_for_a_known_defect(install: Install, tmp_path: Path) -> None:
+    slow = shell(tmp_path, "sleep 60", expect="fail", reason="#7", timeout=0.3)
+    (result,) = run_tests([slow], install, logs=tmp_path, hardware=MACHINE)
+    assert (result.result, result.attention) == ("fail", False)
+    assert result.detail.startswith("ran out of time, which is not the known defect (#7): it did not end within 0.3 s")
+
+
 def test_without_the_gpu_it_is_built_for_nothing_runs_and_nothing_passes(install: Install, tmp_path: Path) -> None:
     built = replace(install, architectures=("sm_120a",))
     (result,) = run_tests([counting(tmp_path)], built, logs=tmp_path, hardware=MACHINE)
