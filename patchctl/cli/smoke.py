@@ -33,7 +33,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--fresh", is_flag=True, help="Also run tests that passed before on the same binaries.")
 @click.option("--probe", "probes", multiple=True, metavar="ID|all", help="Probes without their patch and with it.")
 @click.option("--vs", type=click.Choice(["base"]), help="Show beside it how the tests end without the patches.")
-@click.option("--strict", is_flag=True, help="Exit 10 when a variant is not proven, or a probe was skipped.")
+@click.option(
+    "--strict", is_flag=True, help="Exit 10 when a variant is not proven or not built, a probe skipped."
+)
 @click.option("--package", type=FILE, metavar="FILE", help="Try a package where it is to run; needs no workspace.")
 @click.option("--bring", type=FILE, metavar="RESULT", help="Take the result of a package into STACK's evidence.")
 def smoke(
@@ -76,9 +78,9 @@ def smoke(
     """
     part = Part(only, without)
     if package is not None:
-        if name is not None or names or bring is not None or probes or vs or fresh or strict or not part.whole:
-            raise PatchctlError(Code.USAGE, "--package goes alone: a package brings its own tests")
-        return _smoke_package(app, package)
+        if name is not None or names or bring is not None or probes or vs or fresh or not part.whole:
+            raise PatchctlError(Code.USAGE, "--package goes with --strict only: a package brings its own tests")
+        return _smoke_package(app, package, strict=strict)
     if name is None:
         raise click.UsageError("Missing argument 'STACK'.", click.get_current_context())
     if bring is not None:
@@ -117,8 +119,10 @@ def _smoke_stack(
     if vs is not None:
         told["unpatched"] = _beside(app, stack, name, cases, results)
     app.ui.result(told)
+    asked = names or stack.stack.build.variants
+    shown = all(variant in results and proven(results[variant]) for variant in asked)
     code = exit_code([result for part in results.values() for result in part])
-    return code or (Code.ATTENTION if strict and not all(map(proven, results.values())) else Code.OK)
+    return code or (Code.ATTENTION if strict and not shown else Code.OK)
 
 
 def _beside(
@@ -160,10 +164,10 @@ def _record(
         app.ui.detail(f"wrote {app.workspace.shown(evidence_path(stack.path))}")
 
 
-def _smoke_package(app: App, path: Path) -> int:
+def _smoke_package(app: App, path: Path, *, strict: bool) -> int:
     from patchctl.ship import trial
     from patchctl.smoke.hardware import detect
-    from patchctl.smoke.result import as_object, exit_code
+    from patchctl.smoke.result import as_object, exit_code, proven
 
     hardware = detect()
     with app.ui.progress(path.name) as show, trial.opened(path, lambda at: show(f"{at} files")) as package:
@@ -172,7 +176,7 @@ def _smoke_package(app: App, path: Path) -> int:
     app.ui.say(f"{written}: bring it home with: patchctl smoke {package.facts.source.release} --bring {written.name}")
     release, variant = package.facts.source.release, package.facts.variant
     app.ui.result({"stack": release, "package": str(path), "result": str(written), **as_object({variant: results})})
-    return exit_code(results)
+    return exit_code(results) or (Code.ATTENTION if strict and not proven(results) else Code.OK)
 
 
 def _bring(app: App, name: str, path: Path) -> int:

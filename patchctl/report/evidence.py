@@ -120,21 +120,30 @@ def _is_of(evidence: Mapping[str, Any], source: Source) -> bool:
 def held_against(claim: Mapping[str, Any], variant: str, cases: Iterable[Case]) -> dict[str, Any]:
     """Return a claim as it stands with the tests that the stack has now: what was proven without them is not.
 
-    A test whose definition or scripts changed since is another test.
+    A test whose definition or scripts changed since is another test: that the old one passed is left out.
     """
-    if not claim["proven"]:
-        return dict(claim)
     named = {case.test.name: case for case in cases if is_for(case.test, variant, claim["architectures"])}
     wanted = {(name, definition_key(case)) for name, case in named.items()}
     places = [claim["tests"], *(it["tests"] for it in claim.get("elsewhere", []))]
-    tried = [{(it["test"], it.get("definition")) for it in tests} for tests in places if tests]
+    tried = [set(map(_what, tests)) for tests in places if tests]
+
+    def standing(tests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [it for it in tests if it.get("result") != "pass" or it["test"] not in named or _what(it) in wanted]
+
+    now = {**claim, "tests": standing(claim["tests"])}
+    if "elsewhere" in claim:
+        now["elsewhere"] = [{**it, "tests": standing(it["tests"])} for it in claim["elsewhere"]]
     untried = min((wanted - done for done in tried), key=len, default=wanted)
-    if not untried:
-        return dict(claim)
+    if not claim["proven"] or not untried:
+        return now
     count, names = len(untried), sorted(name for name, _ in untried)
     listed = ", ".join([*names[:LISTED], *(["…"] if count > LISTED else [])])
     why = f"{count} test{'' if count == 1 else 's'} of the stack, as {'it is' if count == 1 else 'they are'} now, never"
-    return {**claim, "proven": False, "why": f"{why} ran on it: {listed}"}
+    return {**now, "proven": False, "why": f"{why} ran on it: {listed}"}
+
+
+def _what(test: Mapping[str, Any]) -> tuple[str, str | None]:
+    return test["test"], test.get("definition")
 
 
 def _claims_of(stack: Path, source: Source) -> dict[str, Any]:
@@ -198,7 +207,8 @@ def _verdict(claim: dict[str, Any]) -> dict[str, Any]:
     places = [claim["tests"], *(it["tests"] for it in claim.get("elsewhere", []))]
     if any(it["result"] in {"fail", "error"} for tests in places for it in tests):
         failed = next(it for tests in places for it in tests if it["result"] in {"fail", "error"})
-        return {"proven": False, "why": claim["why"] or f"{failed['test']}: {failed['result']}"}
+        own = claim["why"] if claim["tests"] else ""
+        return {"proven": False, "why": own or f"{failed['test']}: {failed['result']}"}
     if any(tests and all(it["result"] == "pass" for it in tests) for tests in places):
         return {"proven": True, "why": ""}
     return {"proven": False, "why": claim["why"]}

@@ -81,8 +81,9 @@ def _values(text: str, places: Sequence[str], name: str) -> list[Any]:
         found = [value_at(answer, place) for place in places]
     except LookupError as missing:
         raise FailedError(f"{name}: {missing.args[0]} is missing from {brief(answer)}") from None
-    if found[0] in {"", None} if isinstance(found[0], str | None) else False:
-        raise FailedError(f"{name}: {places[0]} is empty, which would be the same as any other nothing")
+    empty = [place for place, value in zip(places, found, strict=True) if value in ("", None, [], {})]
+    if empty:
+        raise FailedError(f"{name}: {empty[0]} is empty, which would be the same as any other nothing")
     return found
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 N_SEQ, N_VOCAB = 2, 256
 PROMPT = tuple(65 + 3 * i % 26 for i in range(10))  # of tokens
 NEXT = (70, 71)
-NEAR = 1e-6  # logits of the same tokens in batches of other lengths are this near
+# Logits of the same tokens in batches of other lengths are this near: 1e-10 on processors, 1e-6 seen on a GPU. Those of
+# another state are more than 1 apart.
+NEAR = 1e-5
 
 
 class Params(c.Structure):

@@ -188,6 +188,16 @@ def test_a_variant_of_the_command_line_that_was_brought_home_stays_in_the_eviden
     assert evidence(workspace)["variants"]["sm_1"] == brought
 
 
+def test_a_package_that_is_not_proven_where_it_is_tried_is_exit_10_when_strict(
+    workspace: BuiltDemo, patchctl: Callable[..., Ran]
+) -> None:
+    stack = workspace.root / "stacks" / "demo.yaml"
+    stack.write_text(stack.read_text().replace('["{bin}/demo-cli", --version]', '[sh, -c, "exit 125"]'))
+    assert patchctl("package", "demo", "--variant", "release", cwd=workspace.root).code == 0
+    package = ("smoke", "--package", "out/demo-release.tar.gz")
+    assert [patchctl(*package, *more, cwd=workspace.root).code for more in ((), ("--strict",))] == [0, 10]
+
+
 def test_a_failure_elsewhere_makes_a_build_unproven(
     workspace: BuiltDemo, elsewhere: Path, patchctl: Callable[..., Ran]
 ) -> None:
@@ -265,7 +275,7 @@ def test_a_result_of_something_else_is_not_taken(
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [((), "Missing argument 'STACK'"), (("demo", "--package", "x.tar.gz"), "--package goes alone")],
+    [((), "Missing argument 'STACK'"), (("demo", "--package", "x.tar.gz"), "--package goes with --strict only")],
 )
 def test_smoke_wants_a_stack_or_a_package(
     words: tuple[str, ...], said: str, workspace: BuiltDemo, patchctl: Callable[..., Ran]

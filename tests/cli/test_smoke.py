@@ -212,6 +212,19 @@ def test_a_probe_that_could_not_be_tried_is_exit_10_when_strict_and_is_not_recor
     assert "probes" not in json.loads((workspace.root / "stacks" / "demo.evidence.json").read_bytes())
 
 
+def test_a_probe_for_a_gpu_is_skipped_where_the_variant_has_none_and_nothing_is_said_of_its_patch(
+    workspace: BuiltDemo, patchctl: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHCTL_CACHE", str(workspace.cache))
+    probe = workspace.root / "patches" / "fresh-sampler" / "probe.yaml"
+    probe.write_text("schema: 1\ngpu: true\ncommand: {run: ['true']}\n")
+    ran = patchctl("smoke", "demo", "--probe", "fresh-sampler", cwd=workspace.root)
+    row = ran.stdout.split("\n")[1].split(maxsplit=4)
+    assert (ran.code, row[2:4], row[4].startswith("not run: ")) == (0, ["skip", "skip"], True), ran
+    assert patchctl("smoke", "demo", "--probe", "fresh-sampler", "--strict", cwd=workspace.root).code == 10
+    assert "probes" not in json.loads((workspace.root / "stacks" / "demo.evidence.json").read_bytes())
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -219,8 +232,7 @@ def test_a_probe_that_could_not_be_tried_is_exit_10_when_strict_and_is_not_recor
         (("--probe", "all", "--only", "request-seed"), "--probe takes each patch with what it requires"),
         (("--bring", "x.json", "--fresh"), "--bring takes nothing but STACK"),
         (("--bring", "x.json", "--without", "request-seed"), "--bring takes nothing but STACK"),
-        (("--package", "x.tar.gz", "--only", "request-seed"), "--package goes alone"),
-        (("--package", "x.tar.gz", "--strict"), "--package goes alone"),
+        (("--package", "x.tar.gz", "--only", "request-seed"), "--package goes with --strict only"),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(
@@ -283,9 +295,10 @@ def test_a_part_is_tested_with_the_probes_of_its_patches_and_leaves_the_evidence
 
 
 def test_unproven_is_exit_10_when_strict(workspace: BuiltDemo, patchctl: Callable[..., Ran]) -> None:
-    assert patchctl("smoke", "demo", "--strict", cwd=workspace.root).code == 0
+    assert patchctl("smoke", "demo", "--strict", "--variant", "release", cwd=workspace.root).code == 0
+    assert patchctl("smoke", "demo", "--strict", cwd=workspace.root).code == 10, "debug is not built"
     change_stack(workspace, '["{bin}/demo-cli", --version]', '[sh, -c, "echo no model; exit 125"]')
-    assert patchctl("smoke", "demo", "--strict", cwd=workspace.root).code == 10
+    assert patchctl("smoke", "demo", "--strict", "--variant", "release", cwd=workspace.root).code == 10
     assert patchctl("smoke", "demo", cwd=workspace.root).code == 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from patchctl.manifest.model import Test
-from patchctl.report.evidence import evidence_path, held_against, read_evidence, record, record_sightings
+from patchctl.report.evidence import bring, evidence_path, held_against, read_evidence, record, record_sightings
 from patchctl.series.source import AppliedPatch, Source
 from patchctl.smoke.plan import Case
 from patchctl.smoke.result import Result, Word
@@ -112,6 +112,26 @@ def test_a_test_that_was_changed_since_counts_as_not_run(tmp_path: Path) -> None
     del claim["tests"][1]["definition"]
     script.write_text("1")
     assert held_against(claim, "cpu", [boots, case("says")])["why"] == f"{why}says", "nobody knows what it was"
+
+
+def test_that_a_test_passed_as_it_was_before_is_left_out(tmp_path: Path) -> None:
+    stack = tmp_path / "s.yaml"
+    failed = replace(passed(case("ran"))[0], result="fail")
+    record(stack, source(), {"cpu": INFO}, [*passed(case("boots"), case("says")), failed])
+    claim = read_evidence(stack)["variants"]["cpu"]
+    claim["elsewhere"] = [{"tests": claim["tests"]}]
+    now = held_against(claim, "cpu", [case("boots"), case("says", timeout=7), case("ran", timeout=7)])
+    assert [it["test"] for it in now["tests"]] == ["boots", "ran"]
+    assert [it["test"] for it in now["elsewhere"][0]["tests"]] == ["boots", "ran"]
+    assert now["why"] == "1 of 3 failed"
+
+
+def test_a_variant_that_failed_elsewhere_says_at_what(tmp_path: Path) -> None:
+    stack = tmp_path / "s.yaml"
+    tests = [{"test": "boots", "definition": "d", "patch": None, "result": "fail", "detail": ""}]
+    assert bring(stack, source(), "cpu", INFO, {"hardware": {}, "package": "p", "tests": tests, "date": "now"})
+    claim = read_evidence(stack)["variants"]["cpu"]
+    assert (claim["proven"], claim["why"]) == (False, "boots: fail")
 
 
 def test_what_was_proven_before_the_stack_got_another_test_is_not_proven(tmp_path: Path) -> None:

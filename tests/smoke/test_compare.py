@@ -75,6 +75,12 @@ def test_nothing_is_not_the_same_as_nothing(says: str, said: str, judge: Callabl
     assert verdict.detail.startswith(said)
 
 
+@pytest.mark.parametrize("nothing", ["''", "None", "[]", "{}"])
+def test_nothing_in_any_place_is_not_the_same_as_nothing(nothing: str, judge: Callable[..., Verdict]) -> None:
+    verdict = judge(f"{{'content': 'a', 'n': 0, 'tokens': {nothing}}}", [{}, {}], same=["content", "n", "tokens"])
+    assert verdict.detail.startswith("run run0: request 1, /completion: tokens is empty")
+
+
 def test_several_places_are_compared(judge: Callable[..., Verdict]) -> None:
     says = "{'content': 'a', 'timings': {'draft_n': len(words)}}"
     verdict = judge(says, [{}, {"args": ["one"]}], same=["content", "timings.draft_n"])
