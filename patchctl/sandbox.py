@@ -1,9 +1,10 @@
 """Code that nobody reviewed runs in a box: no network, nothing to read but sources and system, one folder to write.
 
 Bubblewrap makes it from the kernel's namespaces. What runs inside has a network with nothing in it, a home folder that
-is empty, no tokens in its environment, a bounded number of processes of bounded size, and ends with patchctl. The
-kernel counts processes by user and does not bound root's: root's box runs as a user without an account, another one
-for each place of work, or the bomb in one box would starve what runs in all the others.
+is empty, no tokens in its environment, a bounded number of processes each of which is bounded in size (not all
+together: when memory runs out, they are the first that the kernel ends), and ends with patchctl. The kernel counts
+processes by user and does not bound root's: root's box runs as a user without an account, another one for each place
+of work, or the bomb in one box would starve what runs in all the others.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import site
 import stat
 import sys
 import tempfile
+import threading
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,11 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 GIB = 1 << 30
+TRYING = threading.Lock()
 USERS = range(60578, 61184)  # without accounts on any system: https://systemd.io/UIDS-GIDS
 TEMPORARY = "/tmp"  # noqa: S108 - the box's own, where nobody else can write
 ACCOUNT = f"{TEMPORARY}/home"
 OWN = {"HOME": ACCOUNT, "TMPDIR": TEMPORARY, "USER": "sandbox", "LOGNAME": "sandbox"}
-TOOLS = ("bwrap", "setpriv", "sh")
+TOOLS = ("bwrap", "sh")
+ROOTS = "nsenter"  # what root's box needs besides
+BELOW = "/box"  # where root's lies: who has a part of the files for a root gets no user namespace from the kernel
 # What a compiler needs of the system. All else is not there: /home, /root, /run with its sockets, /var, /srv, /mnt.
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
 SETTINGS = ("alternatives", "group", "hosts", "ld.so.cache", "nsswitch.conf", "passwd")
@@ -77,13 +82,13 @@ class Host:
     @property
     def missing(self) -> list[str]:
         """Return the programs that a box needs and that are not here."""
-        return [name for name in TOOLS if name not in self.tools]
+        return [name for name in (*TOOLS, *((ROOTS,) if self.root else ())) if name not in self.tools]
 
 
 @functools.cache
 def this_host() -> Host:
     """Return this machine."""
-    found = {name: path for name in TOOLS if (path := shutil.which(name))}
+    found = {name: path for name in (*TOOLS, ROOTS) if (path := shutil.which(name))}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Host(found, os.geteuid() == 0, memory, os.cpu_count() or 1)
 
@@ -141,12 +146,12 @@ class Sandbox:
             "--clearenv",
             *(word for name, value in sorted(inside.items()) for word in ("--setenv", name, value)),
             *self._namespaces(),
-            *_system(),
+            *_system(self._below),
             *self._mounts(),
-            *("--remount-ro", "/", "--chdir", os.fspath(cwd), "--"),
+            *("--remount-ro", "/", "--chdir", f"{self._below}{cwd}", "--"),
             *(tools["sh"], "-c", FIRST, "sh"),
             *self._bounds(),
-            *self._becomes(),
+            *self._becomes(cwd),
             *(os.fspath(word) for word in words),
         ]
 
@@ -163,18 +168,23 @@ class Sandbox:
         user = [] if self.host.root else ["--unshare-user", "--disable-userns"]
         return [*apart, *user, "--hostname", "sandbox", "--die-with-parent", "--as-pid-1"]
 
+    @property
+    def _below(self) -> str:
+        return BELOW if self.host.root else ""
+
     def _mounts(self) -> list[str]:
-        words = ["--proc", "/proc", "--dev", "/dev"]
-        words += ["--size", str(max(self.host.memory // 4, GIB)), "--perms", "1777", "--tmpfs", TEMPORARY]
-        words += ["--perms", "0777", "--dir", ACCOUNT]
-        words += [word for path in _devices() for word in ("--dev-bind", path, path)] if self.devices else []
+        to = self._below
+        words = ["--proc", f"{to}/proc", *(("--symlink", f"{to}/proc", "/proc") if to else ()), "--dev", f"{to}/dev"]
+        words += ["--size", str(max(self.host.memory // 4, GIB)), "--perms", "1777", "--tmpfs", f"{to}{TEMPORARY}"]
+        words += ["--perms", "0777", "--dir", f"{to}{ACCOUNT}"]
+        words += [word for path in _devices() for word in ("--dev-bind", path, f"{to}{path}")] if self.devices else []
         bound = [(path, "--ro-bind") for path in self.readable] + [(path, "--bind") for path in self.writable]
         entries = _needed(sorted({(place, how) for path, how in bound for place in _places(path)}, key=_depth))
         # What bubblewrap makes by itself on the way to a folder, only its owner may pass.
-        way = {part for place, _ in entries for part in Path(place).parents} - {Path("/"), Path(TEMPORARY)}
-        words += [word for part in sorted(way) for word in ("--dir", str(part))]
+        way = {part for place, _ in entries for part in _parents(place)} - {TEMPORARY}
+        words += [word for part in sorted(way) for word in ("--dir", f"{to}{part}")]
         # A folder before what lies in it; of one path named twice the one that may be written comes last.
-        return [*words, *(word for place, option in entries for word in (option, place, place))]
+        return [*words, *(word for place, option in entries for word in (option, place, f"{to}{place}"))]
 
     def _bounds(self) -> list[str]:
         """Return what the first process is told: how many processes, which option of ulimit, KiB."""
@@ -183,11 +193,11 @@ class Sandbox:
         # A graphics card's driver reserves more addresses than there is memory, and uses few of them.
         return [str(count), "-d" if self.devices else "-v", str(memory // 1024)]
 
-    def _becomes(self) -> list[str]:
+    def _becomes(self, cwd: Path) -> list[str]:
         if not self.host.root:
             return []
-        user = (f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups", "--inh-caps=-all")
-        return [self.host.tools["setpriv"], *user, "--bounding-set=-all", "--"]
+        place = (f"--root={BELOW}", f"--wd={BELOW}{cwd}")
+        return [self.host.tools[ROOTS], *place, f"--setuid={self.user}", f"--setgid={self.user}", "--"]
 
 
 def wrapped(
@@ -207,17 +217,19 @@ def _known(env: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, st
 
 
 @functools.cache
-def _system() -> list[str]:
-    words: list[str] = []
+def _system(to: str) -> list[str]:
+    words = ["--dir", to] if to else []
     for name in SYSTEM:
         path = Path(name)
         if path.is_symlink():
-            words += ["--symlink", os.fspath(path.readlink()), name]
+            words += ["--symlink", os.fspath(path.readlink()), f"{to}{name}"]
         elif path.is_dir():
-            words += ["--ro-bind", name, name]
-    words += ["--dir", "/etc"]
+            words += ["--ro-bind", name, f"{to}{name}"]
+        if to and path.is_dir():  # what starts the rest is found without
+            words += ["--symlink", f"{to}{name}", name]
+    words += ["--dir", f"{to}/etc"]
     for name in SETTINGS:
-        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+        words += ["--ro-bind-try", f"/etc/{name}", f"{to}/etc/{name}"]
     return words
 
 
@@ -235,16 +247,22 @@ def _needed(entries: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     how = dict.fromkeys((name for name in SYSTEM if Path(name).is_dir()), "--ro-bind")
     needed = []
     for place, option in entries:
-        above = next((str(part) for part in Path(place).parents if str(part) in how), "")
+        above = next((part for part in _parents(place) if part in how), "")
         if how.get(above) != option or place in how:
             needed.append((place, option))
             how[place] = option
     return needed
 
 
+def _parents(place: str) -> list[str]:
+    """Return the folders above a place, the nearest first, without the root."""
+    parts = place.split("/")
+    return ["/".join(parts[:count]) for count in range(len(parts) - 1, 1, -1)]
+
+
 def _depth(entry: tuple[str, str]) -> tuple[int, str, bool]:
     place, option = entry
-    return len(Path(place).parts), place, option == "--bind"
+    return place.count("/"), place, option == "--bind"
 
 
 def programs(paths: Iterable[Path | None]) -> list[Path]:
@@ -326,9 +344,19 @@ def _below(path: Path, inside: Iterable[str]) -> bool:
     return any(real == part or real.startswith(part + os.sep) for part in inside)
 
 
-@functools.cache
+def try_early() -> None:
+    """Begin to find out ``why_not``, to know it when it is needed."""
+    threading.Thread(target=why_not).start()
+
+
 def why_not() -> str:
     """Return why there can be no sandbox on this machine, empty when there can: by making one and trying its walls."""
+    with TRYING:
+        return _tried()
+
+
+@functools.cache
+def _tried() -> str:
     host = this_host()
     if host.missing:
         packages = {"bwrap": "bubblewrap"}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -95,6 +96,23 @@ def test_output_is_text_or_nothing() -> None:
     assert process.output(["false"]) is None
     assert process.output(["no-such-program-here"]) is None
     assert process.output(["sleep", "5"], timeout=0.1) is None
+
+
+@pytest.mark.parametrize("how", ["told by the kernel", "by looking"])
+def test_the_end_of_a_process_is_waited_for_only_so_long(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if how == "by looking":
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+    else:
+        monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it looks and sleeps"))
+    with subprocess.Popen(["sh", "-c", "read -r line; exit 3"], stdin=subprocess.PIPE) as running:
+        before = time.monotonic()
+        assert process.ends_within(running, 0.05) is None
+        assert time.monotonic() - before >= 0.05
+        assert running.stdin is not None
+        running.stdin.close()
+        assert process.ends_within(running, 10) == 3
+        assert process.ends_within(running, 10) == 3
+    assert time.monotonic() - before < 5
 
 
 def test_a_second_interrupt_ends_the_group_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

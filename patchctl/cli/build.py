@@ -17,6 +17,7 @@ from patchctl.cli.ui import outcome, table
 from patchctl.errors import Code, PatchctlError
 from patchctl.ledger import digest
 from patchctl.report.words import duration
+from patchctl.sandbox import try_early
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -156,6 +157,8 @@ def carry_out(app: App, name: str, options: Options) -> tuple[dict[str, Any], in
     """Build and test a stack or bundle, tell people; returns the object of ``--json`` and the exit code."""
     from patchctl.ship.bundle import is_bundle
 
+    if options.sandbox:
+        try_early()
     run, cases = (_from_bundle if is_bundle(name) else _from_stack)(app, name, options)
     build_all(run, wanted_variants(run.stack, options))
     _smoke(run, cases)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 from patchctl.errors import Code
+from patchctl.process import ends_within
 from patchctl.smoke.child import Child, Deadline, FailedError, child, tail, with_tail
 from patchctl.smoke.match import unmatched
 from patchctl.smoke.placeholders import fill, fill_pattern
@@ -47,10 +47,9 @@ def _with_last_words(what: str, log: Path) -> str:
 
 
 def _wait(running: Child, deadline: Deadline) -> int:
-    try:
-        status = running.process.wait(deadline.left)
-    except subprocess.TimeoutExpired:
-        raise FailedError(with_tail(f"it did not end within {deadline.seconds:g} s", running.log)) from None
+    status = ends_within(running.process, deadline.left)
+    if status is None:
+        raise FailedError(with_tail(f"it did not end within {deadline.seconds:g} s", running.log))
     if running.flooded.is_set():
         raise FailedError(f"it {running.ended()}")
     return status

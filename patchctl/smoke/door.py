@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NS_GET_USERNS = 0xB701  # ioctl: the user namespace that owns a namespace; include/uapi/linux/nsfs.h
 GRACE = 5.0  # seconds more than a connection may take, after which the envoy is given up
+SAID = 4096  # bytes that are read of what bubblewrap says on a sandbox's first process: some hundred
 
 
 class Doors:
@@ -60,52 +61,70 @@ class Door:
     """The way into one sandbox. ``number`` is the open file that it has to inherit, and to say on who its first is."""
 
     def __init__(self, line: socket.socket, stack: contextlib.ExitStack) -> None:
-        said, self.number = os.pipe()
-        self._said = stack.enter_context(os.fdopen(said, "rb"))
-        self._ours = stack.enter_context(contextlib.ExitStack())
-        self._ours.callback(os.close, self.number)
-        self._envoy, self._stack, self._lock = line, stack, threading.Lock()
+        self._hears, self._says = socket.socketpair()
+        self._envoy, self._lock, self._told = line, threading.Lock(), b""
         self._line: socket.socket | None = None
-        self._told: bytes | None = None
+        stack.callback(self._close)
+
+    @property
+    def number(self) -> int:
+        """Return the number of the open file."""
+        return self._says.fileno()
 
     def dial(self, port: int, seconds: float) -> socket.socket:
-        """Return a new connection to ``port`` inside.
+        """Return a new connection to ``port`` inside, whose time-out is ``seconds``.
 
         Raises OSError when nobody listens there or the sandbox has ended; CannotRunError where it cannot be entered.
         """
         with self._lock:
-            line = self._line = self._line or self._entered()
-            said, files = _asked(line, port, seconds)
+            line = self._line = self._line or self._entered(seconds)
+            try:
+                said, files = _asked(line, port, seconds)
+            except OSError:
+                self._line = None
+                line.close()  # a late answer would be taken for that of the next request
+                raise
         if not files:
             code = said[0] if said else errno.ECONNREFUSED
             raise OSError(code, os.strerror(code))
-        return socket.socket(fileno=files[0])
+        connection = socket.socket(fileno=files[0])
+        connection.set_inheritable(False)  # what was received this way is
+        connection.settimeout(seconds)
+        return connection
 
-    def _entered(self) -> socket.socket:
-        if self._told is None:
-            self._ours.close()
-            self._told = self._said.read()
-        line, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._stack.enter_context(line)
-        with there, contextlib.ExitStack() as opened:
-            files = [opened.enter_context(file).fileno() for file in _namespaces(self._told)]
-            with contextlib.suppress(BrokenPipeError):  # then there is no answer either
-                socket.send_fds(self._envoy, [b"+"], [there.fileno(), *files])
-        line.settimeout(GRACE)
-        failed = line.recv(1) or bytes([errno.ECHILD])
-        if failed[0]:
-            raise CannotRunError(f"the network of the sandbox cannot be entered: {os.strerror(failed[0])}")
+    def _entered(self, seconds: float) -> socket.socket:
+        told = self._first(seconds)
+        with contextlib.ExitStack() as held:
+            line, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            held.enter_context(line)
+            with there, contextlib.ExitStack() as opened:
+                files = [opened.enter_context(file).fileno() for file in _namespaces(told)]
+                with contextlib.suppress(BrokenPipeError):  # then there is no answer either
+                    socket.send_fds(self._envoy, [b"+"], [there.fileno(), *files])
+            line.settimeout(GRACE)
+            failed = line.recv(1) or bytes([errno.ECHILD])
+            if failed[0]:
+                raise CannotRunError(f"the network of the sandbox cannot be entered: {os.strerror(failed[0])}")
+            held.pop_all()
         return line
+
+    def _first(self, seconds: float) -> bytes:
+        """Return what the sandbox said on its first process. Raises TimeoutError when it is not through by then."""
+        self._says.close()
+        self._hears.settimeout(seconds)
+        while len(self._told) < SAID and (part := self._hears.recv(SAID)):
+            self._told += part
+        return self._told
+
+    def _close(self) -> None:
+        for end in filter(None, (self._hears, self._says, self._line)):
+            end.close()
 
 
 def _asked(line: socket.socket, port: int, seconds: float) -> tuple[bytes, list[int]]:
     line.settimeout(seconds + GRACE)
     line.send(f"{port} {seconds:.3f}".encode())
-    try:
-        said, files, _, _ = socket.recv_fds(line, 1, 1)
-    except TimeoutError:
-        line.close()  # a late answer would be taken for that of the next request
-        raise
+    said, files, _, _ = socket.recv_fds(line, 1, 1)
     return said, files
 
 

@@ -127,7 +127,7 @@ def serving(
 
 
 def _wait_until_ready(server: Server, path: str) -> None:
-    last, pause = "it answered nothing", PAUSE / 16
+    last, pause = "it answered nothing", PAUSE / 32
     while server.deadline.left > 0:
         ended = server.child.ended()
         if ended:
@@ -141,7 +141,7 @@ def _wait_until_ready(server: Server, path: str) -> None:
                 return
             last = f"GET {path} answered {answer.status}"
         time.sleep(pause)
-        pause = min(2 * pause, PAUSE)
+        pause = min(1.5 * pause, PAUSE)
     raise FailedError(
         with_tail(f"the server was not ready after {server.deadline.seconds:g} s; {last}", server.child.log)
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from patchctl.build import cuda
-from patchctl.sandbox import this_host, why_not
+from patchctl.sandbox import _tried, this_host
 from tests.build.project import program
 from tests.test_sandbox import needs_sandbox
 
@@ -126,7 +126,7 @@ def test_without_a_compiler_doctor_itself_still_answers(
 
 def fresh(request: pytest.FixtureRequest) -> None:
     """Forget what this process found out about sandboxes, now and after the test."""
-    for cached in (this_host, why_not):
+    for cached in (this_host, _tried):
         cached.cache_clear()
         request.addfinalizer(cached.cache_clear)
 
