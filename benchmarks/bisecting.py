@@ -13,6 +13,8 @@ in the sources. git's side checks out, configures, compiles and tests in one fol
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 import math
 import os
@@ -23,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +37,8 @@ from tests.bisect.world import World, make_world
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tests.bisect.test_noise import Ended
 
 KINDS = ("upstream", "patch", "pair", "removal", "patch x upstream", "broken range")
 
@@ -155,19 +160,23 @@ class Planted:
 
     @property
     def permitted(self) -> float:
-        """Return how many points it may ask, skips and the repeats at both ends not counted."""
+        """Return how many tests it may take, skips not counted: the logarithms and four."""
         commits, patches = math.ceil(math.log2(self.commits - 1)), math.ceil(math.log2(self.patches))
         changed = {"patch": patches, "removal": 0, "upstream": commits, "broken range": commits, "pair": math.inf}
         return changed.get(self.kind, commits + patches) + 4
 
 
-def random_runs(runs: int, kinds: Sequence[str]) -> None:
-    """Print for each kind how many runs were right, what they cost, and how many took more points than permitted."""
-    head = ["kind", "right", "of", "points mean", "max", "over", "skips mean", "builds mean", "seconds mean"]
+def random_runs(first: int, runs: int, kinds: Sequence[str]) -> None:
+    """Print for each kind how many runs were right, what they cost, and how many took more tests than permitted.
+
+    Counted without and with the repeat of each end.
+    """
+    head = ["kind", "right", "of", "points mean", "max", "over", "tests mean", "max", "over"]
+    head += ["skips mean", "builds mean", "seconds mean"]
     rows: list[list[object]] = [list(head)]
     for kind in kinds:
-        right, over, points, skipped, builds, taken = 0, 0, [], [], [], []
-        for seed in range(runs):
+        right, over, points, tests, skipped, builds, taken = 0, [0, 0], [], [], [], [], []
+        for seed in range(first, runs):
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 planted = Planted(kind, seed, folder)
@@ -176,15 +185,18 @@ def random_runs(runs: int, kinds: Sequence[str]) -> None:
                 )
                 skips = sum(point["verdict"] == "skip" for point in found["points"])
                 right += planted.right(found)
-                over += len(found["points"]) - skips > planted.permitted
                 points.append(len(found["points"]) - skips)
+                tests.append(found["tests"] - skips)
+                over = [count + (of[-1] > planted.permitted) for count, of in zip(over, (points, tests), strict=True)]
                 skipped.append(skips)
                 builds.append(found["builds"])
                 taken.append(seconds)
-            said = f"{right} right, {points[-1]} points, {skips} skips, {builds[-1]} builds, {seconds:.1f} s"
+            said = f"{right} right, {points[-1]} points, {tests[-1]} tests of {planted.permitted}, {skips} skips"
+            said += f", {builds[-1]} builds, {seconds:.1f} s"
             print(f"{kind} {seed}: {said}", file=sys.stderr, flush=True)
+        counts = [statistics.mean(points), max(points), over[0], statistics.mean(tests), max(tests), over[1]]
         means = [statistics.mean(skipped), statistics.mean(builds), statistics.mean(taken)]
-        rows.append([kind, right, runs, statistics.mean(points), max(points), over, *means])
+        rows.append([kind, right, len(points), *counts, *means])
         table(f"{kind}: real builds", [rows[0], rows[-1]])
     table("random runs with real builds", rows)
 
@@ -246,25 +258,40 @@ def noisy_runs(label: str, runs: int) -> None:
     table("end to end under noise, stated 95 %", [head, [label, right, answered, runs, *means]])
 
 
+def simulated(label: str, steps: int, seed: int) -> Ended:
+    """Play one run of a setting."""
+    from tests.bisect.test_noise import SETTINGS, simulate
+
+    return simulate(SETTINGS[label], seed, steps=steps)
+
+
 def simulations(count: int) -> None:
-    """Print the calibration of the pure core."""
-    from tests.bisect.test_noise import SETTINGS, lower_bound, simulate
+    """Print the calibration of the pure core: ``count`` runs shared out among settings, each on 8 and on 64 steps.
+
+    Of those that the tests leave out, since one takes seconds, a quarter as many.
+    """
+    from tests.bisect.test_noise import SETTINGS, lower_bound
 
     rows: list[list[object]] = [
         ["noise", "steps", "right", "answered", "of", "share", "lower bound 95 %", "looks mean"]
     ]
-    every: list[bool] = []
-    for steps in (8, 64):
-        for label, setting in SETTINGS.items():
-            ended = [simulate(setting, seed, steps=steps) for seed in range(count // len(SETTINGS) // 2)]
+    every: dict[str, list[bool]] = {"fails 30 %": [], "measured noise": [], "": []}
+    with ProcessPoolExecutor() as pool:
+        for label, steps in itertools.product(SETTINGS, (8, 64)):
+            runs = count // len(SETTINGS) // (2 if SETTINGS[label].runs else 8)
+            ended = list(pool.map(functools.partial(simulated, label, steps), range(runs)))
             answered = [bool(one.right) for one in ended if one.right is not None]
-            every += answered
+            for word in every:
+                every[word] += answered if word in label else []
             looks = statistics.mean(one.looks for one in ended)
             bound = lower_bound(sum(answered), len(answered))
             shares = [sum(answered) / len(answered), bound, looks]
             rows.append([label, steps, sum(answered), len(answered), len(ended), *shares])
-    total = [sum(every), len(every), "", sum(every) / len(every), lower_bound(sum(every), len(every)), ""]
-    table("stated 95 %, simulated", [*rows, ["all", "", *total]])
+            print(*rows[-1], sep="  ", file=sys.stderr, flush=True)
+    for word, some in every.items():
+        shares = [sum(some) / len(some), lower_bound(sum(some), len(some)), ""]
+        rows.append([f"all: {word}" if word else "all", "", sum(some), len(some), "", *shares])
+    table("stated 95 %, simulated", rows)
 
 
 def main() -> None:
@@ -272,6 +299,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--runs", type=int)
+    parser.add_argument("--first", type=int, default=0, help="the first of the --runs: what was run before need not be")
     parser.add_argument("--kind", action="append", choices=KINDS)
     parser.add_argument("--flaky", type=int)
     parser.add_argument("--slower", type=int)
@@ -280,7 +308,7 @@ def main() -> None:
     if shutil.which("ccache") is None:
         sys.exit("ccache is needed: both sides use it")
     if words.runs:
-        random_runs(words.runs, words.kind or KINDS)
+        random_runs(words.first, words.runs, words.kind or KINDS)
     for label, runs in zip(NOISES, (words.flaky, words.slower), strict=True):
         if runs:
             noisy_runs(label, runs)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from patchctl.bisect.axes import plain
 from patchctl.bisect.predicate import Until
-from patchctl.bisect.space import Verdict
+from patchctl.bisect.space import NONE, State, Verdict
 from patchctl.upstream.history import NUMBER
 
 if TYPE_CHECKING:
@@ -90,16 +90,36 @@ def as_object(bisect: Bisect, answer: Answer, replay: Sequence[str]) -> dict[str
     """Return the whole bisect as ``--json`` states it."""
     found = answer.found
     return {
+        "outcome": outcome(answer),
         "culprit": culprit(bisect.axes, found) if found is not None else None,
         "confidence": round(answer.confidence, 4),
         "certain": answer.certain,
         "why": answer.why,
+        "notes": notes(bisect, answer),
         "axes": _axes(bisect.axes),
         "probabilities": _probabilities(bisect),
         "points": [_point(bisect, point, replay) for point in in_order(bisect)],
         "tests": sum(point.taken for point in bisect.points.values()),
         **totals(bisect),
     }
+
+
+def outcome(answer: Answer) -> str:
+    """Return ``found``, ``range``, ``unknown`` (there may be a culprit all the same) or ``no culprit``."""
+    if answer.found is None:
+        return "unknown" if answer.unknown else "no culprit"
+    return "range" if answer.found.kind == "range" else "found"
+
+
+def notes(bisect: Bisect, answer: Answer) -> list[str]:
+    """Return what an answer leaves open, in words."""
+    found = answer.found
+    if found is None or found.steps is None or found.patches or not found.bad.patches:
+        return []
+    bare = State(found.bad.at, NONE)
+    if bisect.evidence.verdict(bare) is not Verdict.SKIP:
+        return []
+    return [f"whether it takes one of the patches is not known: {bisect.axes.label(bare)} cannot be tested"]
 
 
 def in_order(bisect: Bisect) -> list[Point]:
@@ -184,7 +204,7 @@ def headline(axes: Axes, answer: Answer) -> str:
     """Return the answer in one sentence."""
     found = answer.found
     if found is None:
-        return f"{'unknown' if answer.unknown else 'no culprit'}: {answer.why}"
+        return f"{outcome(answer)}: {answer.why}"
     names = [_patch_words(axes, name) for name in found.patches]
     if found.steps is None:
         told = " with ".join(names)
@@ -237,7 +257,7 @@ def markdown(bisect: Bisect, answer: Answer, replay: Sequence[str]) -> str:
     axes = bisect.axes
     lines = [f"### {_md(headline(axes, answer))}", ""]
     if answer.found is not None:
-        lines += [f"* {_md(line)}" for line in details(axes, answer.found)]
+        lines += [f"* {_md(line)}" for line in (*details(axes, answer.found), *notes(bisect, answer))]
         lines += [f"* {told}" for told in [sure(bisect, answer)] if told]
     counted = totals(bisect)
     done = f"{many(counted['builds'], 'build')}, {many(counted['from_ledger'], 'point')} known before"

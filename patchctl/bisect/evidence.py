@@ -11,7 +11,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from patchctl.bisect.line import Range, narrow
 from patchctl.bisect.noise import Tally, information, posterior, spread
@@ -49,8 +49,16 @@ class NeedError(Exception):
         self.state = state
 
 
+class Compared(NamedTuple):
+    """How likely the bad end is worse, and worse, or better, by so much that it counts."""
+
+    worse: float
+    counts: float
+    counts_better: float
+
+
 class EndsError(Exception):
-    """The ends do not enclose a culprit: ``why`` is swapped, agree-good, agree-bad, agree, small, skip or flaky."""
+    """The ends enclose no culprit: ``why`` is swapped, agree-good, agree-bad, agree, small, near, skip or flaky."""
 
     def __init__(self, why: str, state: State) -> None:
         super().__init__(why)
@@ -225,7 +233,7 @@ class Noisy(Evidence):
         self._left = 0.0
         self._tallies: dict[State, tuple[int, Tally]] = {}
         # By how many looks at each end, whether they differ: what was seen first does not change.
-        self._compared: dict[int, tuple[float, bool]] = {}
+        self._compared: dict[int, Compared] = {}
         self._latest: State | None = None
 
     def copy(self) -> Evidence:
@@ -298,29 +306,42 @@ class Noisy(Evidence):
         if not self._told_apart(good, bad):
             one, other = self.tally(good).number, self.tally(bad).number
             if min(one, other) >= COMPARED[-1]:
-                raise EndsError("agree", bad)
+                raise EndsError("near" if 1 - self._compared[COMPARED[-1]].worse <= self._at_ends else "agree", bad)
             # In turns, and not always the same one first: what drifts must not look like a difference.
             raise NeedError(good if one < other or (one == other and one % 2 == 0) else bad)
 
     def _told_apart(self, good: State, bad: State) -> bool:
-        """Return whether the ends differ beyond doubt: as soon as they once did, later looks do not undo it."""
-        permitted = (1 - self.confidence) * AT_ENDS / RESERVE / len(COMPARED)
+        """Return whether the ends differ beyond doubt: as soon as they once did, later looks do not undo it.
+
+        That what they differ by does not count has to be beyond doubt too. That it counts has to be as sure as the
+        answer: it is no part of it.
+        """
         values = [self._values(state) for state in (good, bad)]
         for count in COMPARED:
             if min(map(len, values)) < count:
                 return False
             if count not in self._compared:
-                one, other = (_tally(some[:count]) for some in values)
-                self._compared[count] = (self.model.differ(one, other), self.model.matters(one, other))
-            sure, matters = self._compared[count]
-            if sure <= permitted:
+                self._compared[count] = self._compare(*(_tally(some[:count]) for some in values))
+            seen = self._compared[count]
+            if max(seen.counts, seen.counts_better) <= self._at_ends:
+                raise EndsError("small", bad)
+            if seen.worse <= self._at_ends:
                 raise EndsError("swapped", good)
-            if 1 - sure <= permitted:
-                if not matters:
-                    raise EndsError("small", bad)
-                self.error += RESERVE * (1 - sure)
+            if 1 - seen.worse <= self._at_ends and seen.counts >= self.confidence:
+                self.error += RESERVE * (1 - seen.worse)
                 return True
         return False
+
+    @property
+    def _at_ends(self) -> float:
+        """Return the error that one comparison of the ends may make."""
+        return (1 - self.confidence) * AT_ENDS / RESERVE / len(COMPARED)
+
+    def _compare(self, good: Tally, bad: Tally) -> Compared:
+        worse, share = self.model.differ(good, bad), self.model.threshold
+        if not share:
+            return Compared(worse, worse, 1 - worse)
+        return Compared(worse, self.model.differ(good, bad, share), 1 - self.model.differ(good, bad, -share))
 
     def _values(self, state: State) -> list[Look]:
         return [look for look in self.looks.get(state, ()) if look.verdict is not Verdict.SKIP]

@@ -46,6 +46,10 @@ class Tally(NamedTuple):
         times = range(len(listed)) if when is None else when
         return Tally(len(listed), sum(listed), tuple(sorted(zip(map(float, times), listed, strict=True), key=_WHEN)))
 
+    def times(self, factor: float) -> Tally:
+        """Return the tally of what was seen, times a factor."""
+        return Tally(self.number, self.total * factor, tuple((when, value * factor) for when, value in self.taken))
+
     def without(self, odd: AbstractSet[float]) -> Tally:
         """Return the tally less what was taken at these times."""
         taken = tuple(look for look in self.taken if look[0] not in odd)
@@ -58,9 +62,13 @@ class Tally(NamedTuple):
 
 
 class Model(Protocol):
-    """How looks come about; ``turns``: no point is looked at twice running, since both may be off alike."""
+    """How looks come about; ``turns``: no point is looked at twice running, since both may be off alike.
+
+    ``threshold`` is the share of the good source by which the bad one has to be worse to count.
+    """
 
     turns: bool
+    threshold: float
 
     def tamed(self, looks: Sequence[Tally], good: Tally, bad: Tally) -> list[Tally]:
         """Return these looks without what is out of all proportion to the good and bad ones known."""
@@ -68,11 +76,8 @@ class Model(Protocol):
     def weigh(self, good: Tally, bad: Tally) -> float:
         """Return the logarithm of how likely it is that these looks come from two sources, parted like this."""
 
-    def differ(self, good: Tally, bad: Tally) -> float:
-        """Return the probability that the bad source is the worse one, from 0 (the better one) to 1."""
-
-    def matters(self, good: Tally, bad: Tally) -> bool:
-        """Return whether a difference of this size counts."""
+    def differ(self, good: Tally, bad: Tally, by: float = 0.0) -> float:
+        """Return the probability that the bad source is worse than the good one, by this share of it at least."""
 
     def expect(self, tally: Tally) -> float:
         """Return what the next look of a source with these looks is expected to be."""
@@ -97,6 +102,7 @@ class Flaky:
     """A test that fails with one probability on good versions and with a higher one on bad versions."""
 
     turns = False
+    threshold = 0.0  # that it fails more often is enough
 
     def tamed(self, looks: Sequence[Tally], good: Tally, bad: Tally) -> list[Tally]:  # noqa: ARG002 - the model's signature
         """Return these looks."""
@@ -106,13 +112,9 @@ class Flaky:
         """Return the logarithm of both Beta-binomial likelihoods, the probabilities integrated out."""
         return _beta_binomial(good, *GOOD_PRIOR) + _beta_binomial(bad, *BAD_PRIOR)
 
-    def differ(self, good: Tally, bad: Tally) -> float:
+    def differ(self, good: Tally, bad: Tally, by: float = 0.0) -> float:  # noqa: ARG002 - the model's signature
         """Return the probability that bad versions fail more often, with flat priors."""
         return _beta_less((1 + good.total, 1 + good.number - good.total), (1 + bad.total, 1 + bad.number - bad.total))
-
-    def matters(self, good: Tally, bad: Tally) -> bool:  # noqa: ARG002 - the model's signature
-        """Return True: that it fails more often is enough."""
-        return True
 
     def expect(self, tally: Tally) -> float:
         """Return the share of failures, pulled a little to the middle."""
@@ -157,28 +159,28 @@ class Measured:
         found = _compared(good, bad)
         return TEMPER * sum_of_logs([contrast.weight for contrast in found]) if found else 0.0
 
-    def differ(self, good: Tally, bad: Tally) -> float:
-        """Return the probability that the bad level is the worse one: Student's t with a common spread."""
+    def differ(self, good: Tally, bad: Tally, by: float = 0.0) -> float:
+        """Return the probability that the bad level is worse by this share: Student's t with a common spread.
+
+        The bad looks are compared with good ones made worse by the share: how well the good level is known counts too.
+        """
         good, bad = self.tamed((good, bad), good, bad)
-        found = _compared(good, bad)
+        level = self.expect(good)
+        found = _compared(good.times(1 + by * self.worse * math.copysign(1, level)), bad)
         if not found:
             return 0.5
         top = max(contrast.weight for contrast in found)
         shares = [math.exp(contrast.weight - top) for contrast in found]
-        sure = [self._sure(contrast, good.number + bad.number - 2) for contrast in found]
+        free, least = good.number + bad.number - 2, -1e-9 * abs(level) if by > 0 else 0.0
+        sure = [self._sure(contrast, free, least) for contrast in found]
         return sum(share * one for share, one in zip(shares, sure, strict=True)) / sum(shares)
 
-    def _sure(self, contrast: Contrast, free: int) -> float:
+    def _sure(self, contrast: Contrast, free: int, least: float) -> float:
+        """Return the probability that the gap is one; without noise, what is ``least`` already is."""
+        gap = self.worse * contrast.gap
         if contrast.error == 0.0:
-            return 0.5 if contrast.gap == 0.0 else float(self.worse * contrast.gap > 0)
-        return student(self.worse * contrast.gap / contrast.error, free)
-
-    def matters(self, good: Tally, bad: Tally) -> bool:
-        """Return whether the bad level is worse by the threshold at least."""
-        good, bad = self.tamed((good, bad), good, bad)
-        found = _compared(good, bad)
-        gap = max(found, key=lambda contrast: contrast.weight).gap if found else 0.0
-        return self.worse * gap >= self.threshold * abs(self.expect(good))
+            return 0.5 if gap == least else float(gap > least)
+        return student(gap / contrast.error, free)
 
     def expect(self, tally: Tally) -> float:
         """Return the level."""

@@ -7,13 +7,14 @@ questions and finds most of them answered.
 from __future__ import annotations
 
 import contextlib
+import statistics
 import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from patchctl.bisect.evidence import EndsError, Evidence, Exact, Look, NeedError, Noisy
-from patchctl.bisect.noise import Flaky
-from patchctl.bisect.predicate import CANNOT_RUN, NOT_FOUND, AbortError, Measurement, Until
+from patchctl.bisect.noise import Flaky, Measured
+from patchctl.bisect.predicate import CANNOT_RUN, NOT_FOUND, AbortError, Until
 from patchctl.bisect.row import Row, row_of_applied, row_of_broken
 from patchctl.bisect.search import Found, search
 from patchctl.bisect.space import State, Verdict
@@ -214,18 +215,32 @@ class Bisect:
             raise PatchctlError(Code(row.code or Code.SKIP), f"the end {label} cannot be tested: {row.detail}")
         if ends.why == "swapped":
             raise PatchctlError(Code.USAGE, self._swapped())
+        why = self._no_culprit(ends.why) + self._other_settings()
+        return Answer(None, 0.0, self.evidence.certain, why, Code.ATTENTION, unknown=ends.why in {"agree", "near"})
+
+    def _no_culprit(self, why: str) -> str:
+        """Return why ends as these enclose none."""
+        if why in {"small", "near"}:
+            tests = f"{self._looks()} tests do not tell whether "
+            return f"{tests if why == 'near' else ''}the ends differ by {self._threshold(less=why == 'small')}"
+        bad = self.evidence.verdict(self.axes.space.bad_end)
+        if why == "agree-bad" and bad is not Verdict.BAD:
+            return f"the good end is bad and the bad end is {bad}"
         words = {
             "agree-bad": "both ends are bad: nothing turned bad between them; give an older good end",
             "agree-good": f"both ends are good: nothing to find{self._elsewhere()}",
-            "small": "the bad end is worse, but by less than the threshold",
             "agree": f"the ends do not differ after {self._looks()} tests: nothing to find, or too noisy to see",
         }
-        if ends.why == "agree-bad" and self.evidence.verdict(self.axes.space.bad_end) is not Verdict.BAD:
-            words["agree-bad"] = (
-                f"the good end is bad and the bad end is {self.evidence.verdict(self.axes.space.bad_end)}"
-            )
-        why = words[ends.why] + self._other_settings()
-        return Answer(None, 0.0, self.evidence.certain, why, Code.ATTENTION, unknown=ends.why == "agree")
+        return words[why]
+
+    def _threshold(self, *, less: bool) -> str:
+        """Return the threshold, and by how much what was measured at the ends differs."""
+        ends = (self.axes.space.good_end, self.axes.space.bad_end)
+        seen = [[row.value for row in self._rows(end) if row.value is not None] for end in ends]
+        good, bad = map(statistics.median, seen)
+        share = f" ({bad / good - 1:+.1%})" if good else ""
+        asked = f"{'less than ' if less else ''}{100 * self.settings.model.threshold:g} %"
+        return f"{asked}: medians {good:g} and {bad:g}{share}; to find less, lower --threshold"
 
     def _elsewhere(self) -> str:
         """Return where else to look when both ends are good."""
@@ -236,9 +251,10 @@ class Bisect:
     def _swapped(self) -> str:
         good, bad = (self.axes.label(state) for state in (self.axes.space.good_end, self.axes.space.bad_end))
         ends = f"the good end ({good}) is bad and the bad end ({bad}) is good"
-        more = (
-            ", or, where more is worse, give a --threshold with a +" if isinstance(self.predicate, Measurement) else ""
-        )
+        more, model = "", self.settings.model
+        if isinstance(model, Measured):
+            more, plus = ("less", "without") if model.worse > 0 else ("more", "with")
+            more = f", or, where {more} is worse, give a --threshold {plus} a +"
         return f"the ends are the other way round: {ends}; swap them{more}"
 
     def _other_settings(self) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from patchctl.store import Store
 
 SESSION = "bisect-session"
-THRESHOLD = re.compile(r"([+-]?)(\d+(?:\.\d+)?)\s*%?")
+THRESHOLD = re.compile(r"([+-]?)(\d+(?:\.\d+)?)\s*(%?)")
 
 
 @dataclass(frozen=True)
@@ -310,12 +310,21 @@ def _settings(asked: Asked) -> Settings:
     if asked.metric is not None:
         from patchctl.bisect.noise import Measured
 
-        found = THRESHOLD.fullmatch(asked.threshold.strip())
-        if found is None or not 0 < float(found[2]) < 100:
-            raise PatchctlError(Code.USAGE, f"--threshold {asked.threshold} is no share such as 5%, -5% or +5%")
-        model = Measured(1 if found[1] == "+" else -1, float(found[2]) / 100)
+        model = Measured(*_threshold(asked.threshold.strip()))
         confidence = confidence or 0.95
     return Settings(confidence, asked.budget, model, asked.fresh)
+
+
+def _threshold(word: str) -> tuple[int, float]:
+    """Return whether more is worse (1) or less (-1), and the share."""
+    found = THRESHOLD.fullmatch(word)
+    if found is None or not 0 < float(found[2]) < 100:
+        raise PatchctlError(Code.USAGE, f"--threshold {word} is no share such as 5%, -5% or +5%")
+    sign, number, percent = found.groups()
+    if float(number) < 1 and not percent:
+        either = f"{sign}{100 * float(number):g}% or {word}%"
+        raise PatchctlError(Code.USAGE, f"--threshold {word} could be {either}; say which")
+    return (1 if sign == "+" else -1), float(number) / 100
 
 
 # --- points at once ---------------------------------------------------------------------------------------------------
@@ -371,7 +380,7 @@ def _show(app: App, made: Bisect, answer: Answer, asked: Asked, *, as_markdown: 
         app.ui.say(words.markdown(made, answer, replay))
     else:
         app.ui.say(words.headline(made.axes, answer))
-        for line in words.details(made.axes, answer.found) if answer.found else ():
+        for line in (*words.details(made.axes, answer.found), *words.notes(made, answer)) if answer.found else ():
             app.ui.say(f"  {line}")
         counted = words.totals(made)
         looks = sum(point.taken for point in made.points.values())
@@ -403,6 +412,6 @@ def _show_log(app: App, made: Bisect, asked: Asked) -> int:
     if app.ui.as_json:
         from patchctl.bisect.run import Answer
 
-        unfinished = Answer(None, 0.0, made.evidence.certain, "not finished", Code.ATTENTION)
+        unfinished = Answer(None, 0.0, made.evidence.certain, "not finished", Code.ATTENTION, unknown=True)
         app.ui.result(words.as_object(made, answer or unfinished, replay))
     return Code.OK

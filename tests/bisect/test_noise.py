@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from patchctl.bisect.noise import Model
 
-    Draw = Callable[[random.Random, bool], float]
+    # What one look says where so many culprits have come: none at the good end.
+    Draw = Callable[[random.Random, int], float]
 
 # --- the mathematics --------------------------------------------------------------------------------------------------
 
@@ -107,7 +108,7 @@ def test_one_failure_shifts_the_blame_to_where_it_failed_and_before(at: int, oth
 
 def fails(good: float, bad: float) -> Draw:
     """A test that fails so often on good and on bad versions."""
-    return lambda chance, is_bad: float(chance.random() < (bad if is_bad else good))
+    return lambda chance, culprits: float(chance.random() < good + (bad - good) * culprits)
 
 
 # Measured: the processor time of 60 runs of a program of 0.08 s on a machine with much else to do, divided by their
@@ -122,7 +123,7 @@ SPREAD = (
 
 def slower(share: float) -> Draw:
     """A measurement in tokens per second that falls by a share, spread as measured."""
-    return lambda chance, is_bad: (1 - share if is_bad else 1.0) * 100 / chance.choice(SPREAD)
+    return lambda chance, culprits: (1 - share * culprits) * 100 / chance.choice(SPREAD)
 
 
 # Measured in this order, good and bad builds in turns: processor time of a loop of 0.1 s on two processors on which
@@ -148,8 +149,8 @@ BUSY = (
 def odd(share: float) -> Draw:
     """Seconds that rise by a share and spread by 4 %; one look in ten takes 1.5 to 4 times as long."""
 
-    def draw(chance: random.Random, is_bad: bool) -> float:
-        return (1 + share * is_bad) * chance.gauss(1, 0.04) * (chance.uniform(1.5, 4) if chance.random() < 0.1 else 1)
+    def draw(chance: random.Random, culprits: int) -> float:
+        return (1 + share * culprits) * chance.gauss(1, 0.04) * (chance.uniform(1.5, 4) if chance.random() < 0.1 else 1)
 
     return draw
 
@@ -161,9 +162,9 @@ class Wandering:
     share: float
     at: float = 0.0
 
-    def __call__(self, chance: random.Random, is_bad: bool) -> float:
+    def __call__(self, chance: random.Random, culprits: int) -> float:
         self.at = 0.99 * self.at + chance.gauss(0, 0.02)
-        return (1 + self.share * is_bad) * math.exp(self.at + chance.gauss(0, 0.04))
+        return (1 + self.share * culprits) * math.exp(self.at + chance.gauss(0, 0.04))
 
 
 @dataclass
@@ -173,9 +174,9 @@ class Phases:
     share: float
     slow: bool = False
 
-    def __call__(self, chance: random.Random, is_bad: bool) -> float:
+    def __call__(self, chance: random.Random, culprits: int) -> float:
         self.slow ^= chance.random() < 0.04
-        return (1 + self.share * is_bad) * (1.3 if self.slow else 1.0) * chance.gauss(1, 0.05)
+        return (1 + self.share * culprits) * (1.3 if self.slow else 1.0) * chance.gauss(1, 0.05)
 
 
 @dataclass
@@ -185,18 +186,23 @@ class Replayed:
     share: float
     at: int | None = None
 
-    def __call__(self, chance: random.Random, is_bad: bool) -> float:
+    def __call__(self, chance: random.Random, culprits: int) -> float:
         self.at = chance.randrange(len(BUSY)) if self.at is None else (self.at + 1) % len(BUSY)
-        return (1 + self.share * is_bad) * BUSY[self.at]
+        return (1 + self.share * culprits) * BUSY[self.at]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """``noise`` begins anew for each run: what it has a memory of is its own."""
+    """``noise`` begins anew for each run: what it has a memory of is its own; ``runs`` are those of this file's test,
+    none where one takes seconds.
+
+    ``parts`` is what the answer has to name: commits alone, or patches too, looked for among 8 on both axes.
+    """
 
     model: Model
     noise: Callable[[], Draw]
     runs: int
+    parts: str = "a commit"
 
 
 SETTINGS = {
@@ -204,12 +210,22 @@ SETTINGS = {
     "fails 70 % where bad, never where good": Setting(Flaky(), lambda: fails(0.0, 0.7), 500),
     "fails always where bad, 30 % where good": Setting(Flaky(), lambda: fails(0.3, 1.0), 500),
     "says the wrong thing 30 % of the time": Setting(Flaky(), lambda: fails(0.3, 0.7), 350),
-    "10 % slower under measured noise": Setting(Measured(-1), lambda: slower(0.1), 100),
-    "10 % slower, one look in ten far off": Setting(Measured(1), lambda: odd(0.1), 80),
-    "10 % slower, the machine's speed wanders": Setting(Measured(1), lambda: Wandering(0.1), 80),
-    "10 % slower, the machine a third slower at times": Setting(Measured(1), lambda: Phases(0.1), 30),
-    "20 % slower on a busy machine, replayed": Setting(Measured(1), lambda: Replayed(0.2), 30),
-}
+    "10 % slower under measured noise": Setting(Measured(-1), lambda: slower(0.1), 50),
+    "10 % slower, one look in ten far off": Setting(Measured(1), lambda: odd(0.1), 50),
+    "10 % slower, the machine's speed wanders": Setting(Measured(1), lambda: Wandering(0.1), 60),
+    "10 % slower, the machine a third slower at times": Setting(Measured(1), lambda: Phases(0.1), 20),
+    "20 % slower on a busy machine, replayed": Setting(Measured(1), lambda: Replayed(0.2), 18),
+    "fails 30 % more at each of two commits": Setting(Flaky(), lambda: fails(0.0, 0.3), 40, "two commits"),
+    "10 % slower at each of two commits, measured noise": Setting(Measured(-1), lambda: slower(0.1), 12, "two commits"),
+    "fails 30 %: a patch": Setting(Flaky(), lambda: fails(0.0, 0.3), 20, "a patch"),
+    "fails 30 %: two patches together": Setting(Flaky(), lambda: fails(0.0, 0.3), 8, "two patches"),
+    "fails 30 %: a patch with a commit": Setting(Flaky(), lambda: fails(0.0, 0.3), 20, "a patch with a commit"),
+    "10 % slower, measured noise: a patch": Setting(Measured(-1), lambda: slower(0.1), 0, "a patch"),
+    "10 % slower, measured noise: two patches together": Setting(Measured(-1), lambda: slower(0.1), 0, "two patches"),
+    "10 % slower, measured noise: a patch with a commit":
+        Setting(Measured(-1), lambda: slower(0.1), 0, "a patch with a commit"),
+    "10 % slower, the speed wanders: a patch": Setting(Measured(1), lambda: Wandering(0.1), 20, "a patch"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -218,20 +234,33 @@ class Ended:
     looks: int
 
 
-MOST = 700  # looks after which nobody waits for an answer
+MOST = 700  # looks after which nobody waits for an answer; patches take more
+
+
+def planted(parts: str, chance: random.Random, steps: int) -> list[Case]:
+    """Return what is to be found: where there are two, each is a right answer."""
+    if "patch" not in parts:
+        turns = {chance.randint(1, steps) for _ in range(2 if parts == "two commits" else 1)}
+        return [Case(Space(steps, NONE, NONE), "upstream", turn) for turn in turns]
+    names = NAMES[:8]
+    blamed = tuple(sorted(chance.sample(names, 2 if parts == "two patches" else 1)))
+    step = chance.randint(1, steps) if "commit" in parts else None
+    good = frozenset(names) if "commit" in parts else NONE
+    return [Case(Space(steps, good, frozenset(names), tuple(names)), parts, step, blamed)]
 
 
 def simulate(setting: Setting, seed: int, steps: int = 8, confidence: float = 0.95) -> Ended:
     chance = random.Random(seed)
-    step = chance.randint(1, steps)
-    space = Space(steps, NONE, NONE)
-    evidence = Noisy(model=setting.model, confidence=confidence, one_part=True)
+    cases = planted(setting.parts, chance, steps)
+    alone = "patch" not in setting.parts
+    evidence = Noisy(model=setting.model, confidence=confidence, one_part=alone)
     looks, draw = 0, setting.noise()
-    while looks < MOST:
-        needed = ask(space, evidence)
+    while looks < (MOST if alone else 3 * MOST):
+        needed = ask(cases[0].space, evidence)
         if not isinstance(needed, State):
-            return Ended(needed.steps == Range(step - 1, step) if isinstance(needed, Found) else None, looks)
-        see(evidence, needed, draw(chance, needed.at >= step))
+            right = any(case.right(needed) for case in cases) if isinstance(needed, Found) else None
+            return Ended(right, looks)
+        see(evidence, needed, draw(chance, sum(case.is_bad(needed) for case in cases)))
         looks += 1
     return Ended(None, looks)
 
@@ -262,7 +291,8 @@ def lower_bound(right: int, of: int, sure: float = 0.95) -> float:
 
 
 def test_over_2000_simulations_a_stated_95_percent_is_right_at_least_94_times_in_100() -> None:
-    ended = {name: [simulate(setting, seed) for seed in range(setting.runs)] for name, setting in SETTINGS.items()}
+    played = {name: setting for name, setting in SETTINGS.items() if setting.runs}
+    ended = {name: [simulate(setting, seed) for seed in range(setting.runs)] for name, setting in played.items()}
     answered = {name: [one for one in some if one.right is not None] for name, some in ended.items()}
     everything = list(itertools.chain.from_iterable(answered.values()))
     assert len(everything) >= 2000
@@ -270,7 +300,7 @@ def test_over_2000_simulations_a_stated_95_percent_is_right_at_least_94_times_in
     for name, some in answered.items():
         assert len(some) >= 0.97 * len(ended[name]), name
         assert sum(bool(one.right) for one in some) >= 0.94 * len(some), name
-        assert statistics.mean(one.looks for one in some) < 160, name
+        assert statistics.mean(one.looks for one in some) < (330 if "patch" in SETTINGS[name].parts else 160), name
 
 
 def test_a_test_that_always_says_the_same_needs_few_repeats() -> None:
@@ -336,8 +366,8 @@ def test_ends_that_are_alike_are_not_told_apart() -> None:
         (lambda: Wandering(0.0), Measured(1)), (lambda: Phases(0.0), Measured(1)), (lambda: Replayed(0.0), Measured(1)),
     ]  # fmt: skip
     for noise, model in kinds:
-        words = [ends_of(noise(), model, seed) for seed in range(20)]
-        assert words.count("agree") >= 19
+        words = [ends_of(noise(), model, seed) for seed in range(12)]
+        assert words.count("agree") >= 11
 
 
 def test_levels_that_move_together_are_no_difference_and_hide_none() -> None:
@@ -397,20 +427,6 @@ def test_no_point_is_measured_twice_running() -> None:
     assert not any(asked[at] == asked[at - 1] for at in inside)
 
 
-def test_a_patch_that_makes_it_slower_is_found_while_the_machine_wanders() -> None:
-    """Points that stand alone are measured beside the ends."""
-    right = 0
-    for seed in range(20):
-        chance, draw = random.Random(seed), Wandering(0.1)
-        culprit = (chance.choice(NAMES[:8]),)
-        case = Case(Space(6, NONE, frozenset(NAMES[:8]), tuple(NAMES[:8])), "patch", None, culprit)
-        evidence = Noisy(model=Measured(1), confidence=0.95)
-        while isinstance(needed := ask(case.space, evidence), State):
-            see(evidence, needed, draw(chance, case.is_bad(needed)))
-        right += isinstance(needed, Found) and needed.patches == culprit and needed.steps is None
-    assert right >= 19
-
-
 def test_an_improvement_is_no_regression() -> None:
     assert {ends_of(fails(0.7, 0.1), Flaky(), seed) for seed in range(20)} == {"swapped"}
     assert {ends_of(slower(-0.2), Measured(-1), seed) for seed in range(20)} == {"swapped"}
@@ -421,6 +437,34 @@ def test_a_change_below_the_threshold_does_not_count() -> None:
     words = [ends_of(slower(0.04), Measured(-1, 0.1), seed) for seed in range(20)]
     assert set(words) <= {"small", "agree"}
     assert ends_of(slower(0.3), Measured(-1, 0.1), 1) == "told apart"
+
+
+def test_what_counts_and_what_does_not_is_said_only_beyond_doubt() -> None:
+    """A fall of 6 % is never taken for one of less than 5 %: what looks do not tell is not said."""
+
+    def words(fall: float) -> list[str]:
+        def draw(chance: random.Random, culprits: int) -> float:
+            return 100 * (1 - fall * culprits) * chance.gauss(1, 0.03)
+
+        return [ends_of(draw, Measured(-1, 0.05), seed) for seed in range(10)]
+
+    assert set(words(0.0)) == {"small"}
+    assert set(words(0.03)) <= {"small", "near"}
+    assert words(0.05).count("near") >= 7
+    assert set(words(0.065)) <= {"told apart", "near"}
+    assert set(words(0.08)) == {"told apart"}
+    assert set(words(-0.08)) == {"swapped"}
+
+
+@pytest.mark.parametrize("worse", [1, -1])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_threshold_is_a_share_of_what_was_good_whatever_its_sign(worse: int, sign: int) -> None:
+    def ends(share: float) -> str:
+        return ends_of(lambda _, culprits: sign * 100 + worse * 100 * share * culprits, Measured(worse, 0.05), 1)
+
+    assert [ends(share) for share in (0.049, 0.05, 0.051, -0.01, -0.06)] == [
+        "small", "told apart", "told apart", "small", "swapped",
+    ]  # fmt: skip
 
 
 def test_patches_are_found_under_noise_too() -> None:

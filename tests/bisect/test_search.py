@@ -48,6 +48,8 @@ def test_on_one_axis_it_is_the_logarithm_and_two() -> None:
         played = play(case.space, case)
         assert played.found.steps == Range(case.step - 1, case.step)
         assert played.tests <= log2(steps) + 2
+        # Where it looks where git does (test_line.py), that is git's tests and four: both ends, each twice.
+        assert play(case.space, case, Exact(looks_at_ends=2)).tests == played.tests + 2
 
 
 def test_a_patch_on_one_base_costs_one_more_to_see_that_it_is_bad_by_itself() -> None:

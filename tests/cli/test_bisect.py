@@ -102,7 +102,7 @@ def test_the_commit_is_named_with_all_that_a_person_wants(bisect: Patchctl, tmp_
     assert len(found["points"]) <= points
     assert found["tests"] <= points + 2  # each end once more
     assert (found["schema_version"], found["confidence"], found["certain"]) == (1, 1.0, True)
-    assert found["axes"]["commits"] == COMMITS - 1
+    assert (found["axes"]["commits"], found["outcome"], found["notes"]) == (COMMITS - 1, "found", [])
 
     again = answer(bisect("--json", *UPSTREAM, "--", check))
     assert (again["tests"], again["builds"], again["culprit"]) == (0, 0, found["culprit"])
@@ -135,6 +135,19 @@ def test_both_axes(
     permitted = {"upstream": commits, "patch": patches}.get(kind, commits + patches) + 4
     permitted += sum(point["verdict"] == "skip" for point in found["points"])
     assert len(found["points"]) <= permitted or len(found["culprit"]["patches"]) == 2
+
+
+def test_a_culprit_that_cannot_be_tried_without_patches_says_what_that_leaves_open(
+    bisect: Patchctl, tmp_path: Path, world: World
+) -> None:
+    check = script(tmp_path, "engine | grep -q p00=1 || exit 125\nengine | grep -q upstream=0")
+    words = ("--good", "old", "--bad", "new", "--", check)
+    ran = bisect("--json", *words)
+    assert (ran.code, answer(ran)["culprit"]["ids"]) == (0, [world.base(STEP)])
+    (note,) = answer(ran)["notes"]
+    assert note == f"whether it takes one of the patches is not known: b{STEP} with no patch cannot be tested"
+    assert f"  {note}\n" in bisect(*words).stdout
+    assert f"* {note}\n" in bisect("--markdown", *words).stdout
 
 
 def test_a_removed_patch_says_that_its_removal_broke_it(bisect: Patchctl, tmp_path: Path) -> None:
@@ -200,9 +213,29 @@ def test_a_number_is_measured_until_it_is_sure(bisect: Patchctl, tmp_path: Path,
     verdicts = {point["build"]: point["verdict"] for point in found["points"] if point["verdict"] != "skip"}
     assert verdicts == {build: "bad" if build >= STEP else "good" for build in verdicts}
     assert re.search(f"^ +b{COMMITS} +bad .* speed 80", bisect("--log").stdout, re.MULTILINE)
-    assert bisect(*words, "30%", "--", check).code == 10
-    assert bisect(*words, "+5%", "--", check).code == 2
+    less = bisect(*words, "30%", "--", check)
+    assert (less.code, answer(less)["outcome"]) == (10, "no culprit")
+    assert "by less than 30 %: medians 100 and 80 (-20.0%); to find less, lower" in answer(less)["why"]
+    other = bisect(*words, "+5%", "--", check)
+    assert (other.code, "where less is worse, give a --threshold without a +" in other.stderr) == (2, True)
     assert bisect(*words, "5%", "--jobs", "2", "--", check).code == 2
+
+
+def test_a_number_that_may_be_just_below_or_above_the_threshold_is_unknown(
+    bisect: Patchctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for less it takes what was measured; there it is beyond doubt."""
+    monkeypatch.setattr("patchctl.bisect.evidence.COMPARED", (4, 6))
+    count = tmp_path / "count"
+    text = f"n=$(cat {count} 2>/dev/null || echo 0); echo $((n + 1)) > {count}\nengine | grep -q upstream=0 && s=100"
+    check = script(tmp_path, f'{text}\necho "speed $((${{s:-80}} + n % 3 - 1))"')
+    words = ("--json", *UPSTREAM, "--bench", "speed", "--threshold")
+    ran = bisect(*words, "20%", "--", check)
+    found = answer(ran)
+    assert (ran.code, found["outcome"], found["culprit"], found["tests"]) == (10, "unknown", None, 12)
+    assert found["why"].startswith("12 tests do not tell whether the ends differ by 20 %: medians 100 and 80")
+    found = answer(bisect(*words, "15%", "--budget", "30", "--", check))
+    assert (found["outcome"], found["points"][0]["taken"]) == ("found", 0)
 
 
 def test_since_when_a_patch_does_not_apply_needs_no_command(
@@ -250,7 +283,7 @@ def test_a_test_that_turns_out_flaky_is_repeated_until_sure(bisect: Patchctl, tm
 def test_when_the_budget_ends_first_nothing_is_guessed(bisect: Patchctl, tmp_path: Path) -> None:
     ran = bisect("--json", *UPSTREAM, "--confidence", "0.99", "--budget", "12", "--", flaky(tmp_path))
     assert ran.code == 10
-    assert answer(ran)["culprit"] is None
+    assert (answer(ran)["outcome"], answer(ran)["culprit"]) == ("unknown", None)
     assert answer(ran)["tests"] == 12
     assert "--budget" in answer(ran)["why"]
     told = bisect(*UPSTREAM, "--confidence", "0.99", "--budget", "2", "--", flaky(tmp_path, 2)).stdout
@@ -387,6 +420,7 @@ def test_a_culprit_is_refused_when_nothing_that_was_compiled_differs(bisect: Pat
         ([*UPSTREAM, "--bench", "speed"], "nothing is given"),
         ([*UPSTREAM, "--match", "(", "--", "true"], "is no regular expression"),
         ([*UPSTREAM, "--bench", "x", "--threshold", "much", "--", "true"], "is no share"),
+        ([*UPSTREAM, "--bench", "x", "--threshold", "+0.05", "--", "true"], "+0.05 could be +5% or +0.05%"),
         (["--stack", "old", "--patch", "p0", "--bad-base", "b3", "--until", "applies"], "no patch 'p0'"),
         (["--continue", "--good", "old"], "go alone"),
         ([*UPSTREAM, "--try", "b3", "--", "true"], "is no point of this bisect"),
@@ -500,6 +534,8 @@ def test_an_unfinished_bisect_says_how_to_go_on(bisect: Patchctl, tmp_path: Path
     shown = bisect("--log").stdout
     assert "not finished; go on with: patchctl bisect --continue" in shown
     assert len(re.findall(r"--try", shown)) == 2
+    left = answer(bisect("--log", "--json"))
+    assert (left["outcome"], left["why"]) == ("unknown", "not finished")
 
 
 def test_it_can_be_continued_from_another_folder(patchctl: Patchctl, world: World) -> None:
