@@ -3,7 +3,8 @@
     python benchmarks/forecast.py stacks/b9187.yaml --to REF [--every FILE]
 
 ``cold``: nothing is kept, but upstream's objects are here. ``more``: the first half was forecast before. ``warm``: all
-of it was. ``--every`` tries every patch on every commit instead, compares, and writes what it found; it takes long.
+of it was. ``--every`` tries every patch on every commit instead, compares, and writes what it found beside what the
+forecast tells of it (``tests/upstream/data``); it takes long.
 """
 
 from __future__ import annotations
@@ -103,6 +104,34 @@ def every(stack: str, to: str) -> dict[str, Any]:
     return {"base": base, "to": commits[-1].oid, "commits": len(commits) - 1, "patches": patches, **runs}
 
 
+def kept(stack: str, to: str) -> dict[str, Any]:
+    """Return what the forecast that is kept tells: how many patches it tried in all, and its events."""
+    from patchctl.upstream.forecast import remembered
+
+    app, series, base = opened(stack)
+    found = remembered(series.store, base, series.stack)
+    end = series.store.resolve(to, base)
+    app.close()
+    if found is None or found.to != end:
+        raise SystemExit("the forecast that is kept ends elsewhere")
+    events = [[one.build, one.patch, one.alone, one.before.value, one.after.value] for one in found.events]
+    return {"applications": found.applications, "events": events}
+
+
+def laid_out(data: dict[str, Any]) -> str:
+    """Return plain data as JSON with a line for each thing in it, so that a change of one is a change of a line."""
+    return "{\n" + ",\n".join(f" {json.dumps(key)}: {_lines(value)}" for key, value in data.items()) + "\n}\n"
+
+
+def _lines(value: object) -> str:
+    if isinstance(value, dict):
+        named = [f"  {json.dumps(key)}: {json.dumps(one)}" for key, one in value.items()]
+        return "{\n" + ",\n".join(named) + "\n }"
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(f"  {json.dumps(one)}" for one in value) + "\n ]"
+    return json.dumps(value)
+
+
 def foreseen(stack: str, to: str) -> Runs:
     """Return the same from what the forecast remembers."""
     from patchctl.upstream.outlook import Outlook
@@ -168,7 +197,7 @@ def main() -> None:
             started = time.perf_counter()
             found = every(stack, words.to)
             print(f"every patch on every commit: {time.perf_counter() - started:.0f} s")
-            words.every.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            words.every.write_text(laid_out({**found, **kept(stack, words.to)}), encoding="utf-8")
             print("\n".join(differences(stack, words.to, found)) or "the forecast says the same")
         shutil.rmtree(name, ignore_errors=True)
 

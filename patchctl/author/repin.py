@@ -20,8 +20,9 @@ from patchctl.series.resolve import Resolved, load_patches
 from patchctl.series.sequence import Series
 from patchctl.upstream.evidence import Detectors
 from patchctl.upstream.history import History
+from patchctl.upstream.returned import gone_from
 from patchctl.upstream.survey import Survey, Told
-from patchctl.upstream.verdict import Verdict
+from patchctl.upstream.verdict import BROUGHT, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -44,13 +45,14 @@ class Action(str, enum.Enum):
     SOLVE = "solve"  # it conflicts: a person has to
     WAIT = "wait"  # it needs one that conflicts
     LEAVE = "leave out"  # a person said so
+    PUT_BACK = "put back"  # it retired before, and the base has it no more: a person has to
 
 
 @dataclass(frozen=True)
 class Choice:
     """One patch of the old stack: what happens to it, the verdict with its reason, how it applies on the new base.
 
-    ``landed`` is the build of upstream that brought it, where that is known.
+    ``landed`` is the build of upstream from which on a base has it, ``commit`` what brought it, where that is known.
     """
 
     patch: str
@@ -61,6 +63,7 @@ class Choice:
     conflicts: tuple[str, ...] = ()
     detail: str = ""
     landed: int | None = None
+    commit: str | None = None
 
     @property
     def carried(self) -> bool:
@@ -70,7 +73,7 @@ class Choice:
     @property
     def stays(self) -> bool:
         """Return whether the new stack names the patch."""
-        return self.action not in {Action.RETIRE, Action.LEAVE}
+        return self.action not in {Action.RETIRE, Action.LEAVE, Action.PUT_BACK}
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Target:
             what = f"{workspace.shown(self.path)} is not what it was when this repin began"
             raise PatchctlError(Code.INVALID, f"{what}; nothing was written over it: move it, or end with --abort")
         gone = [choice for choice in choices if choice.action is Action.RETIRE]
-        made = [retire(workspace, one.patch, one.landed or self.build, one.reason) for one in gone]
+        made = [retire(workspace, one.patch, one.landed or self.build, one.reason, one.commit) for one in gone]
         if there != text:
             write_atomic(self.path, text)
         return [*filter(None, made), *([self.path] if there != text else [])]
@@ -203,25 +206,30 @@ def plan(
     recorded.sequence(base, old)
     tell("upstream")
     pages = {patch.id: workspace.load_page(patch.id).page for patch in old}
-    survey = Survey(Detectors(recorded, History(store, target.commit)), old, pages, target.commit, target.build)
+    gone = gone_from(workspace, store, stack, target.commit)
+    detectors = Detectors(recorded, History(store, target.commit))
+    survey = Survey(detectors, old, pages, target.commit, gone)
     rows = {row.patch: row for row in survey.rows(ask(survey))}
     tell("patches")
     series = Series(store, load_patches(workspace, stack, store, target.commit), allow=stack.stack.policy.allow)
     carried = [patch for patch in series.stack if rows[patch.id].verdict is not Verdict.RETIRE]
     steps = dict(zip((patch.id for patch in carried), series.sequence(target.commit, carried), strict=True))
     resolved = Resolved(target.commit, target.build, tuple(carried), tuple(steps.values()))
-    choices = tuple(_choice(patch, rows[patch.id], steps.get(patch.id)) for patch in series.stack)
-    return Plan(target, choices, resolved, series)
+    choices = [_choice(patch, rows.pop(patch.id), steps.get(patch.id)) for patch in series.stack]
+    missed = [Choice(row.patch, Action.PUT_BACK, row.verdict, row.reason) for row in rows.values()]
+    return Plan(target, (*choices, *missed), resolved, series)
 
 
 def _choice(patch: Patch, row: Row, step: Step | None) -> Choice:
+    brought = next((one.commit for one in row.evidence if one.kind in BROUGHT and one.commit), None)
     if step is None:
         builds = [one.build for one in row.evidence if one.detail == row.reason and one.build is not None]
-        return Choice(patch.id, Action.RETIRE, row.verdict, row.reason, landed=builds[0] if builds else None)
+        build = builds[0] if builds else None
+        return Choice(patch.id, Action.RETIRE, row.verdict, row.reason, landed=build, commit=brought)
     by_outcome = {Outcome.CONFLICT: Action.SOLVE, Outcome.BLOCKED: Action.WAIT}
     action = by_outcome.get(step.outcome, Action.REFRESH if _moved(patch, step) else Action.CARRY)
     detail = step.detail if step.outcome.failed else ""
-    return Choice(patch.id, action, row.verdict, row.reason, step.outcome, step.conflicts, detail)
+    return Choice(patch.id, action, row.verdict, row.reason, step.outcome, step.conflicts, detail, commit=brought)
 
 
 def _moved(patch: Patch, step: Step) -> bool:

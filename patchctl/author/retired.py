@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from patchctl.manifest.workspace import Workspace
 
 
-def retire(workspace: Workspace, patch_id: str, build: int, reason: str) -> Path | None:
+def retire(workspace: Workspace, patch_id: str, build: int, reason: str, commit: str | None = None) -> Path | None:
     """Write ``retired`` into the page of a patch; returns the page, or None when it says so already.
+
+    ``commit`` is upstream's that brought it, None where nobody knows.
 
     Nothing else in the page changes: older stacks go on needing it. Raises InvalidError when the front matter is
     written so that only a person can add to it.
@@ -26,8 +28,10 @@ def retire(workspace: Workspace, patch_id: str, build: int, reason: str) -> Path
     known = page.page.retired
     if known is not None and known.build <= build:
         return None
-    said = f"{{build: {build}, reason: {_inside(reason)}}}"
-    meant = {"build": build, "reason": reason}
+    brought = {"commit": commit} if commit else {}
+    named = "".join(f"commit: {render(oid)}, " for oid in brought.values())
+    said = f"{{build: {build}, {named}reason: {_inside(reason)}}}"
+    meant = {"build": build, **brought, "reason": reason}
     content = splice(page.document, ("retired",), said) if known is not None else _added(page, said, meant)
     write_atomic(page.path, content)
     return page.path

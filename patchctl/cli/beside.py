@@ -133,6 +133,7 @@ def _side(
 ) -> dict[str, list[Result]]:
     """Build one side and run tests on it; a variant that cannot be built here is left out, with a note."""
     from patchctl.cli.part import run_part
+    from patchctl.cli.unpatched import remember
     from patchctl.smoke.install import read_install
     from patchctl.smoke.runner import run_tests
 
@@ -156,6 +157,8 @@ def _side(
                 sandbox=part.sandbox,
                 tell=lambda result: show(result.test),
             )
+        if base:
+            remember(app, stack.stack.upstream.commit, cases, results[variant])
     return results
 
 
@@ -171,10 +174,6 @@ def _table(probed: Sequence[Probed]) -> list[str]:
     return table(
         [
             ["patch", "variant", "unpatched", "patched", ""],
-            *([it.patch, it.variant, _word(it.unpatched), _word(it.patched), it.says] for it in probed),
+            *([it.patch, it.variant, *(outcome(word, 5) for word in it.words().values()), it.says] for it in probed),
         ]
     )
-
-
-def _word(result: Result | None) -> str:
-    return outcome(result.result if result else "error", 5)

@@ -252,15 +252,16 @@ def _read(files: tuple[Path, ...]) -> tuple[list[str], list[Cause]]:
 def _open_issues() -> list[Issue]:
     from patchctl.report.causes import Issue
 
-    said = _gh("issue", "list", "--label", LABEL, "--state", "open", "--limit", "500", "--json", "number,body")
-    return [Issue(int(it["number"]), str(it["body"])) for it in json.loads(said)]
+    said = _gh("issue", "list", "--label", LABEL, "--state", "open", "--limit", "500", "--json", "number,body,title")
+    return [Issue(int(it["number"]), str(it["body"]), str(it["title"])) for it in json.loads(said)]
 
 
 def _carry_out(todo: Plan) -> None:
     for cause in todo.opened:
         _gh("issue", "create", "--title", cause.title, "--body", cause.body, "--label", LABEL)
     for issue, cause in todo.changed:
-        _gh("issue", "edit", str(issue.number), "--body", cause.body)
+        title = issue.retitled(cause)
+        _gh("issue", "edit", str(issue.number), "--body", cause.body, *(("--title", title) if title else ()))
     for issue in todo.closed:
         _gh("issue", "close", str(issue.number), "--comment", "The cause is gone.")
 

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from patchctl.series.worktree import Worktree
     from patchctl.upstream.survey import Survey, Told
 
-COLOURS = {"retire": "blue", "carry": "green", "refresh": "cyan", "solve": "red", "wait": "yellow", "leave out": "red"}
+COLOURS = {"retire": "blue", "carry": "green", "refresh": "cyan", "solve": "red", "wait": "yellow", "leave out": "red",
+           "put back": "red"}  # fmt: skip
+# In neither the base nor the new stack: never passed over in silence.
+LACKING = {
+    "leave out": "it was left out",
+    "put back": "it retired, and upstream took it back since",
+}
 GO_ON = ("resume", "skip", "abort")
 
 
@@ -46,7 +52,8 @@ def repin(app: App, *, name: str, to: str | None, action: str | None, no_build: 
     """Write the next release's stack from STACK: without what landed, with new revisions of what moved.
 
     STACK's own files stay as they are. At a conflict it stops in a worktree; --continue goes on. Then it locks, builds
-    and tests the new stack. Run again it changes nothing.
+    and tests the new stack. Run again it changes nothing. Exit 10 when a patch is in neither the base nor the new
+    stack: left out with --skip, or retired before and taken back by upstream since.
 
     \b
     patchctl repin stacks/b9187.yaml --to b9206
@@ -118,10 +125,12 @@ class Run:
 
     def _told(self, survey: Survey, *, probe: bool, no_sandbox: bool, offline: bool) -> Told:
         from patchctl.cli.hearsay import Hearsay
-        from patchctl.cli.unpatched import probe_results
+        from patchctl.cli.unpatched import probe_results, remembered
 
         hearsay = Hearsay(self.app, [survey], offline=offline)
-        probes = probe_results(self.app, self.stack, survey.base, sandbox=not no_sandbox) if probe else {}
+        probes = remembered(self.app, self.stack, survey.base)
+        if probe:
+            probes |= probe_results(self.app, self.stack, survey.base, sandbox=not no_sandbox)
         told = hearsay.told(survey, probes)
         hearsay.warn()
         return told
@@ -230,7 +239,7 @@ class Run:
         self._show(target, choices)
         done, code = _build(self.app, self.app.workspace.shown(target.path))
         self.app.ui.result({**self._object(target, choices), "build": done})
-        return code
+        return code or _attention(choices)
 
     def _lock(self, target: Target) -> Resolved:
         from patchctl.manifest.lockfile import lock_path, write_lock
@@ -247,19 +256,21 @@ class Run:
     def _tell(self, target: Target, choices: Sequence[Choice], *, dry_run: bool = False) -> int:
         self._show(target, choices)
         self.app.ui.result({**self._object(target, choices), "dry_run": dry_run})
-        return Code.OK
+        return _attention(choices)
 
     def _show(self, target: Target, choices: Sequence[Choice]) -> None:
         ui, stays = self.app.ui, sum(choice.stays for choice in choices)
-        counts = f"{stays} of {len(choices)} patch{'es' if len(choices) != 1 else ''} stay{'s' if stays == 1 else ''}"
+        count = sum(choice.action.value != "put back" for choice in choices)
+        counts = f"{stays} of {count} patch{'es' if count != 1 else ''} stay{'s' if stays == 1 else ''}"
         ui.say(f"{self.stack.stack.release} -> {target.release}  on {target.commit[:9]} (b{target.build}): {counts}")
         for line in table([_row(choice) for choice in choices]):
             ui.say(line)
         for path in self.written:
             ui.say(f"wrote {self.app.workspace.shown(path)}")
         for choice in choices:
-            if choice.action.value == "leave out":
-                ui.warn(f"{choice.patch} is neither in the base nor in {target.release}: it was left out")
+            if choice.action.value in LACKING:
+                why = LACKING[choice.action.value]
+                ui.warn(f"{choice.patch} is neither in the base nor in {target.release}: {why}")
 
     def _object(self, target: Target, choices: Sequence[Choice]) -> dict[str, Any]:
         shown, base = self.app.workspace.shown, self.stack.stack.upstream.commit
@@ -278,6 +289,10 @@ class Run:
             "conflicts": [],
             "build": None,
         }
+
+
+def _attention(choices: Sequence[Choice]) -> int:
+    return Code.ATTENTION if any(choice.action.value in LACKING for choice in choices) else Code.OK
 
 
 def _solved(choice: Choice, step: Step | None) -> Choice:
@@ -306,7 +321,7 @@ def _words(choice: Choice) -> Iterator[str]:
         yield f"conflicts in {', '.join(choice.conflicts)}"
     if choice.detail:
         yield choice.detail
-    if choice.action.value == "retire" or choice.verdict.value == "unknown":
+    if choice.action.value in {"retire", "put back"} or choice.verdict.value == "unknown":
         yield choice.reason
     elif choice.verdict.value == "review":
         yield f"review{', carried' if choice.carried else ''}: {choice.reason}"

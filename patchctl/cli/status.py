@@ -64,14 +64,14 @@ def status(
     if no_sandbox and not probe:
         raise PatchctlError(Code.USAGE, "--no-sandbox belongs to --probe")
     from patchctl.cli import standing
-    from patchctl.cli.unpatched import probe_results
+    from patchctl.cli.unpatched import probe_results, remembered
 
     subjects, failed = _subjects(app, names or [str(path) for path in app.workspace.stack_files()], onto)
     hearsay = Hearsay(app, [subject.survey for subject in subjects], max_age=max_age, offline=offline)
     shown = []
     for subject in subjects:
         there = (subject.stack, subject.survey.base)
-        probes = probe_results(app, *there, sandbox=not no_sandbox) if probe else {}
+        probes = remembered(app, *there) | (probe_results(app, *there, sandbox=not no_sandbox) if probe else {})
         shown.append((subject, subject.survey.rows(hearsay.told(subject.survey, probes))))
     recorded = [path for _, rows in shown for path in _record(app, rows)] if record else []
     files = [standing.write(app, subject.stack, subject.survey, rows) for subject, rows in shown]
@@ -128,6 +128,7 @@ def _subject(app: App, stack: StackFile, onto: str | None) -> Subject:
     from patchctl.series.sequence import Series
     from patchctl.upstream.evidence import Detectors
     from patchctl.upstream.history import History
+    from patchctl.upstream.returned import gone_from
     from patchctl.upstream.survey import Survey
 
     with app.ui.progress(f"{stack.stack.release}: upstream") as show:
@@ -139,7 +140,8 @@ def _subject(app: App, stack: StackFile, onto: str | None) -> Subject:
         series = Series(store, patches, allow=stack.stack.policy.allow)
         pages = {patch.id: app.workspace.load_page(patch.id).page for patch in patches}
         detectors = Detectors(series, History(store, base))
-        return Subject(stack, store, Survey(detectors, patches, pages, base, store.build_number(base)))
+        gone = gone_from(app.workspace, store, stack, base)
+        return Subject(stack, store, Survey(detectors, patches, pages, base, gone))
 
 
 def _record(app: App, rows: list[Row]) -> list[str]:
@@ -153,7 +155,9 @@ def _record(app: App, rows: list[Row]) -> list[str]:
 def known(app: App, stack: StackFile) -> dict[str, Any]:
     """Return what ``--json`` says of one stack, from git's objects at hand and what GitHub said before; asks nobody."""
     from patchctl.cli import standing
+    from patchctl.cli.unpatched import remembered
 
     survey = _subject(app, stack, None).survey
-    told = Hearsay(app, [survey], max_age=UNITS["d"], offline=True).told(survey)
+    hearsay = Hearsay(app, [survey], max_age=UNITS["d"], offline=True)
+    told = hearsay.told(survey, remembered(app, stack, survey.base))
     return standing.as_object(standing.Table(stack, survey, survey.rows(told), {}))

@@ -255,9 +255,13 @@ WarningKind = Literal["requires", "deletes-upstream", "double", "same-hunk", "su
 
 
 class Retired(Model):
-    """That the patch is not needed any more: the build of upstream from which on a base has it, and why."""
+    """That the patch is not needed any more: the build of upstream from which on a base has it, and why.
+
+    ``commit`` is what brought it there, where that is known: once it is taken back the patch is needed again.
+    """
 
     build: Annotated[int, Field(gt=0)]
+    commit: FullOid | None = None
     reason: Annotated[str, StringConstraints(min_length=1)]
 
 

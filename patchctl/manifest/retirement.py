@@ -1,4 +1,4 @@
-"""What a patch requires of its stack when some of that retired: the base has it then."""
+"""What pages say of patches that retired: from which build on a base has them, so that no stack has to bring them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from patchctl.errors import PatchctlError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from patchctl.manifest.model import Page
     from patchctl.manifest.workspace import Workspace
 
 
@@ -25,6 +26,12 @@ def still_required(
 def _in_base(workspace: Workspace, patch_id: str, build: Callable[[], int]) -> bool:
     since = retired_since(workspace, patch_id)
     return since is not None and since <= build()
+
+
+def retired_but(workspace: Workspace, named: Collection[str]) -> dict[str, Page]:
+    """Return the pages of the patches that retired, as they say, but for those that are ``named``."""
+    ids = [patch_id for patch_id in workspace.patch_ids() if patch_id not in named]
+    return {one: workspace.load_page(one).page for one in ids if retired_since(workspace, one) is not None}
 
 
 def retired_since(workspace: Workspace, patch_id: str) -> int | None:

@@ -1,7 +1,8 @@
 """One issue for each cause: what ``status``, ``forecast`` and ``ci quiet`` found, as issues to open, change and close.
 
 Pure: what is open now comes in, what is to be done goes out. An issue is known by a mark in its text, so its title can
-be changed by hand; one whose cause is gone is closed, but only when what was looked at could have found it.
+be changed by hand, and then stays; one whose cause is gone is closed, but only when what was looked at could have found
+it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 MARK = re.compile(r"<!-- patchctl cause: (\S+) -->")
+TITLED = re.compile(r"<!-- patchctl title: (.+) -->")
 TITLE = 120  # characters
 VERDICTS = {"retire": "can go", "review": "wants a look"}
 OUTCOMES = {"conflict": "conflicts with upstream", "absorbed": "is absorbed by upstream"}
@@ -32,23 +34,28 @@ class Cause:
     @property
     def body(self) -> str:
         """Return the text of its issue."""
-        return (
-            f"{self.text}\n\nThis issue closes itself when its cause is gone.\n\n<!-- patchctl cause: {self.key} -->\n"
-        )
+        marks = f"<!-- patchctl title: {self.title} -->\n<!-- patchctl cause: {self.key} -->"
+        return f"{self.text}\n\nThis issue closes itself when its cause is gone.\n\n{marks}\n"
 
 
 @dataclass(frozen=True)
 class Issue:
-    """An issue that is open: its number and its text."""
+    """An issue that is open: its number, its text and its title."""
 
     number: int
     body: str
+    title: str = ""
 
     @property
     def key(self) -> str | None:
         """Return the key of the cause that it was opened for, None when a person opened it."""
         found = MARK.findall(self.body)
         return found[-1] if found else None
+
+    def retitled(self, cause: Cause) -> str | None:
+        """Return the title it should have now, None where it has that, or one that a person gave it."""
+        found = TITLED.findall(self.body)
+        return cause.title if found and found[-1] == self.title != cause.title else None
 
 
 @dataclass(frozen=True)

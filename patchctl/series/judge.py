@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from patchctl.errors import InvalidError, Problem
 from patchctl.git import MissingObjectError
 from patchctl.series.apply import Applied, apply_binary, apply_hunks, blob_id
-from patchctl.series.trees import EMPTY_TREE, Entry, PathClashError, Trees
+from patchctl.series.trees import EMPTY_TREE, FOLDER, Entry, PathClashError, Trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -256,10 +256,21 @@ class Judge:
         except PathClashError:
             return None
 
+    def reverses(self, patch: Patch, target: str) -> bool:
+        """Return whether a direct apply takes a patch out of the tree ``target``; no binary change can be taken out.
+
+        No sign of its own that the patch is there: it has been seen to succeed on what a patch was made on.
+        """
+        if any(change.binary for change in patch.revision.changes):
+            return False
+        return self._searched(patch.revision, target, reverse=True) is not None
+
     def _exists(self, target: str, change: Change) -> bool:
         return change.new_path is not None and self.trees.entry(target, change.new_path) is not None
 
     def _searched_content(self, change: Change, old: Entry | None) -> Applied | None:
+        if old is not None and old.mode == FOLDER:
+            return None
         try:
             before = self.repo.read(old.oid, "blob") if old else b""
         except MissingObjectError:

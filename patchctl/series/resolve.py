@@ -27,12 +27,26 @@ if TYPE_CHECKING:
     from patchctl.series.sequence import Step
     from patchctl.store import Store
 
-# Each flag of the one way patches are written: no commit id, no dates of today, full ids, no version of git, nothing
-# that depends on the width of a terminal or on somebody's configuration.
+# The one way patches are written: whoever writes a commit, wherever and whenever, gets the same bytes. What a person
+# sets is shut out already (git.py), what a repository sets is not; so each flag is said, though some are git's default.
 EXPORT = (
-    "format-patch", "-1", "--stdout", "--zero-commit", "--full-index", "--no-signature", "--no-stat", "--binary",
-    "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", "--diff-algorithm=myers", "--no-attach",
-    "--no-thread", "--no-cover-letter", "--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--subject-prefix=PATCH",
+    "format-patch",
+    "-1",  # the commit alone; its line of ancestors is not meant
+    "--stdout",  # bytes for a revision, no files that git would name
+    "--zero-commit",  # else the first line is the commit's id, another one on each base
+    "--full-index",  # else ids are as long as the repository is large; full ones name what to merge from for good
+    "--no-signature",  # else the last line is the version of git
+    "--no-stat",  # else counts and bars as wide as somebody's terminal, which say nothing that the diff does not
+    "--binary",  # else a binary file is left without its content
+    "--no-renames",  # else what is a rename is a matter of git's version and limits, and reading it needs both files
+    "--no-color",  # else escape sequences where somebody always wants colours
+    "--no-ext-diff", "--no-textconv",  # else a program of the repository writes what no one can apply
+    "--diff-algorithm=myers", "--unified=3",  # else a setting moves the hunks, or cuts them elsewhere
+    "--src-prefix=a/", "--dst-prefix=b/",  # else diff.noPrefix and diff.mnemonicPrefix name other paths
+    "--subject-prefix=PATCH",  # else format.subjectPrefix becomes part of the message
+    "--no-attach",  # else format.attach makes it a mail in parts
+    "--no-thread",  # else format.thread adds ids with the time of day
+    "--no-cover-letter",  # else format.coverLetter adds a mail without a patch
 )  # fmt: skip
 
 
@@ -77,6 +91,14 @@ def _load(workspace: Workspace, patch_id: str, page: PageOutline, store: Store, 
     file = workspace.pick_revision(patch_id, build, revisions)
     first = None if file == revisions[0] else _read(workspace, patch_id, revisions[0])
     return replace(_read(workspace, patch_id, file), first=first, acknowledged=page.acknowledged)
+
+
+def load_patch(workspace: Workspace, store: Store, patch_id: str, base: str) -> Patch:
+    """Return one patch, whatever stack it is in, with the revision that the rule picks for the commit ``base``.
+
+    Raises PatchctlError when it cannot be read, or upstream is needed and cannot be had.
+    """
+    return _load(workspace, patch_id, workspace.load_page(patch_id).outline, store, store.build_number(base))
 
 
 def recorded(workspace: Workspace) -> list[Patch]:

@@ -182,6 +182,10 @@ class Series:
                 raise MissingObjectError(missing.oid, f"needed by {patch.id}") from missing
             return self._judge.judge(patch, tree)
 
+    def reverses(self, patch: Patch, tree: str) -> bool:
+        """Return whether a direct apply takes one patch out of a tree; see ``Judge.reverses``."""
+        return self._judge.reverses(patch, tree)
+
     def commit(self, patch: Patch, tree: str, parent: str, base: str) -> str:
         """Write the commit of a patch: author and date its own (undated: the base's), the committer always the same."""
         revision = patch.revision

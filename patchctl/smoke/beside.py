@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Probed:
-    """A probe on the unpatched base, and with its patch and what that requires; None where it could not be built."""
+    """A probe on the unpatched base, and with its patch and what that requires; None where it was not run."""
 
     patch: str
     variant: str
@@ -26,7 +26,7 @@ class Probed:
     @property
     def verdict(self) -> Word:
         """Return ``pass`` when it fails without the patch and passes with it; skip and error as they come."""
-        words = [result.result if result else "error" for result in (self.unpatched, self.patched)]
+        words = list(self.words().values())
         for word in ("error", "skip"):
             if word in words:
                 return word
@@ -42,9 +42,11 @@ class Probed:
         """Return in a line what this means."""
         if self.problem:
             return self.problem
-        bad = next((it for it in (self.patched, self.unpatched) if it is None or it.result in {"error", "skip"}), None)
-        if bad is not None:
-            return bad.detail.split("\n")[0]
+        for side in (self.patched, self.unpatched):
+            if side is None:
+                return "not run: the probe is for other variants, or this one was not built"
+            if side.result in {"error", "skip"}:
+                return side.detail.split("\n")[0]
         if self.needless:
             return "passes without the patch: the base has what the patch is for, or the probe does not look at it"
         if self.patched is not None and self.patched.result == "fail":
@@ -53,7 +55,7 @@ class Probed:
 
     def claim(self) -> dict[str, str]:
         """Return what the release's evidence says of it."""
-        return {"patch": self.patch, "variant": self.variant, **self._words()}
+        return {"patch": self.patch, "variant": self.variant, **self.words()}
 
     def as_object(self) -> dict[str, Any]:
         """Return what ``smoke --probe --json`` says of it."""
@@ -61,16 +63,18 @@ class Probed:
         return {
             "id": self.patch,
             "variant": self.variant,
-            **self._words(),
+            **self.words(),
             "result": self.verdict,
             "detail": self.says,
             "seen": {name: result.detail if result else self.problem for name, result in sides.items()},
             "logs": {name: result.log if result else "" for name, result in sides.items()},
         }
 
-    def _words(self) -> dict[str, str]:
+    def words(self) -> dict[str, Word]:
+        """Return how either side ended, by its name; what was not run is a skip, what could not be built an error."""
+        none: Word = "error" if self.problem else "skip"
         sides = {"unpatched": self.unpatched, "patched": self.patched}
-        return {name: result.result if result else "error" for name, result in sides.items()}
+        return {name: result.result if result else none for name, result in sides.items()}
 
 
 def exit_code(probed: Iterable[Probed]) -> Code:

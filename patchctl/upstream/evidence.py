@@ -16,7 +16,6 @@ from patchctl.series.patch import closure
 from patchctl.series.turning import Turning
 from patchctl.upstream import landing, numbers
 from patchctl.upstream.coverage import covered
-from patchctl.upstream.landing import Claim
 from patchctl.upstream.objects import Objects
 from patchctl.upstream.states import states
 from patchctl.upstream.twins import Twins
@@ -29,9 +28,10 @@ if TYPE_CHECKING:
     from patchctl.series.patch import Patch
     from patchctl.series.sequence import Series
     from patchctl.upstream.history import Changed, Commit, History
+    from patchctl.upstream.landing import Claim
     from patchctl.upstream.pull import Pull
 
-RECIPE = 6  # raise it when the same input would give other evidence
+RECIPE = 7  # raise it when the same input would give other evidence
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Detectors:
     def _weighed(self, question: Question, claims: Iterable[Claim]) -> Iterator[Evidence]:
         for claim in claims:
             undone = self.history.reverted_by(claim.commit.oid)
-            standing = [claim] if undone is None else self._landed_again(claim)
+            standing = [claim] if undone is None else landing.again(self.history, claim)
             if undone is not None and claim.own:
                 yield reverted(claim.commit, undone)
             if undone is None and claim.itself and _waits_for_it(question.page):
@@ -168,10 +168,6 @@ class Detectors:
                 continue
             for one in standing:
                 yield from landing.weighed(self.series, self.objects, question.patch, one, question.base)
-
-    def _landed_again(self, claim: Claim) -> list[Claim]:
-        why = f"under the title of {claim.commit.oid[:9]}, which was reverted"
-        return [Claim(commit, why, claim.own) for commit in self.history.again(claim.commit)]
 
     # --- what GitHub tells ----------------------------------------------------------------------------------------
 
@@ -188,6 +184,8 @@ class Detectors:
     def _content(self, question: Question) -> Iterator[Evidence]:
         signs = list(self._signs(question))
         yield from signs
+        if self.series.reverses(question.patch, self.store.repo.tree_of(question.base)):
+            yield Evidence(Kind.REVERSES, None, None, "taken backwards it applies to the base, which proves nothing")
         if not signs and landing.asked_for(question.page) is None and not _declares(question.page):
             yield from self._broken(question)
 

@@ -59,6 +59,12 @@ def claims(history: History, url: str, page: Page, pull: Pull | None) -> list[Cl
     return found
 
 
+def again(history: History, claim: Claim) -> list[Claim]:
+    """Return the claim of the commit that landed what was reverted once more, as a list of it or of nothing."""
+    why = f"under the title of {claim.commit.oid[:9]}, which was reverted"
+    return [Claim(commit, why, claim.own) for commit in history.again(claim.commit)]
+
+
 def _by_number(history: History, url: str, name: PullName, pull: Pull | None) -> list[Commit]:
     """Return the commits whose subject ends with the number; the number of another repository is another thing."""
     if same_repository(name.repo, url) or (pull is not None and same_repository(pull.repo, url)):

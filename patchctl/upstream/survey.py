@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from patchctl.upstream.drift import moved, pinned
 from patchctl.upstream.evidence import Question
 from patchctl.upstream.landing import asked_for
+from patchctl.upstream.returned import returned
 from patchctl.upstream.states import absent, due
 from patchctl.upstream.twice import twice
 from patchctl.upstream.verdict import Evidence, Kind, Verdict, decide
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from patchctl.upstream.evidence import Detectors
     from patchctl.upstream.github.client import Answer
     from patchctl.upstream.pull import Pull, PullName
+    from patchctl.upstream.returned import Gone
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,25 @@ class Told:
 
 
 class Survey:
-    """Judges the patches of a stack on ``base``, whose build number is ``build``."""
+    """Judges the patches of a stack on ``base``.
+
+    ``gone`` are those that retired: nothing is said of one, unless upstream took back what brought it. ``build`` is the
+    build number of the base.
+    """
 
     def __init__(
-        self, detectors: Detectors, patches: Sequence[Patch], pages: Mapping[str, Page], base: str, build: int
+        self,
+        detectors: Detectors,
+        patches: Sequence[Patch],
+        pages: Mapping[str, Page],
+        base: str,
+        gone: Sequence[Gone] = (),
     ) -> None:
         self.detectors = detectors
         self.pages = pages
         self.base = base
-        self.build = build
+        self.build = detectors.store.build_number(base)
+        self._gone = gone
         self._questions = [Question(patch, pages[patch.id], base) for patch in patches]
         found = detectors.gather_all(self._questions)
         self._open = {
@@ -78,16 +90,18 @@ class Survey:
         return list(dict.fromkeys(pin[0] for pin in pins if pin is not None))
 
     def rows(self, told: Told) -> list[Row]:
-        """Return the verdict on each patch, in the order of the stack."""
+        """Return the verdict on each patch, in the order of the stack; at the end those that it lacks again."""
         asked = [replace(question, pull=self._pull(question.patch.id, told)) for question in self._questions]
         found = self.detectors.gather_all(asked)
         doubled: dict[str, list[Evidence]] = {}
         for patch_id, evidence in twice(self.detectors.store.repo, [it.patch for it in asked], self.pages):
             doubled.setdefault(patch_id, []).append(evidence)
-        return [
+        rows = [
             self._row(question, [*evidence, *doubled.get(question.patch.id, [])], told)
             for question, evidence in zip(asked, found, strict=True)
         ]
+        missed = returned(self.detectors, self._gone, self.base)
+        return [*rows, *(Row(one.patch, one.page, None, None, *judged) for one, judged in missed)]
 
     def _row(self, question: Question, evidence: list[Evidence], told: Told) -> Row:
         patch_id, page = question.patch.id, question.page
@@ -108,6 +122,9 @@ class Survey:
 
     def _probed(self, patch_id: str, told: Told) -> list[Evidence]:
         result, detail = told.probes.get(patch_id, ("", ""))
+        trigger = self.pages[patch_id].drop_when
+        if not result and trigger and trigger.probe and patch_id in self._open:
+            return [Evidence(Kind.UNTRIED, self.base, self.build, "not in the base; its probe was not tried (--probe)")]
         kind = {"pass": Kind.PROBE, "fail": Kind.NEEDED}.get(result)
         word = "passes" if kind is Kind.PROBE else "fails"
         why = f": {detail}" if detail else ""

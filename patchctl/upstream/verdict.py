@@ -29,9 +29,11 @@ class Kind(str, enum.Enum):
     PARTLY_LANDED = "partly landed"  # it is in the base, with some of the patch's hunks
     LANDED_WITH_CHANGES = "landed with changes"  # it is in the base, but brings something else
     REVERTED = "reverted"  # a landing was taken back before the base
+    TAKEN_BACK = "taken back"  # the patch retired, and what brought it to upstream was taken back since
     PATCH_ID = "patch-id"  # a commit in the base makes the very same change
     ABSORBED = "absorbed"  # merged with the base, the patch brings nothing
     COVERAGE = "coverage"  # the lines it adds stand in the base, and did not on the revision's own base
+    REVERSES = "reverse-apply"  # taken backwards it applies to the base: shown, and never counted
     MISSING = "missing"  # a commit or pull request that the page names is not upstream's
     CLASH = "clash"  # it takes a number or name that upstream gave to something else
     MOVED = "head moved"  # the pull request has another head than the one that was reviewed
@@ -43,6 +45,7 @@ class Kind(str, enum.Enum):
     OPEN = "open"  # the pull request is not merged yet
     MERGED = "merged"  # the pull request is merged, but not into the base
     CLOSED = "closed"  # the pull request was closed without merging
+    UNTRIED = "untried"  # the page says that the probe decides, and nobody tried it on the base
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,10 @@ class Evidence:
 PROOF = (Kind.DECLARED, Kind.PROBE, Kind.LANDED)
 DIFFERS = (Kind.PARTLY_LANDED, Kind.LANDED_WITH_CHANGES)
 CONTENT = (Kind.PATCH_ID, Kind.ABSORBED, Kind.COVERAGE)
+BROUGHT = (Kind.DECLARED, Kind.LANDED, *DIFFERS, Kind.PATCH_ID)  # names the commit that brought it
+BACK = frozenset({Kind.REVERTED, Kind.TAKEN_BACK})
 ASKS = (
+    Kind.TAKEN_BACK,
     Kind.CLASH,
     Kind.MOVED,
     Kind.SUPERSEDED,
@@ -73,7 +79,7 @@ ASKS = (
     Kind.BROKEN,
     Kind.DUE,
 )  # a person should look, whatever landed
-STANDS = (Kind.REVERTED, Kind.NEEDED, Kind.MERGED, Kind.CLOSED, Kind.OPEN)  # why a patch is still needed
+STANDS = (Kind.REVERTED, Kind.NEEDED, Kind.MERGED, Kind.CLOSED, Kind.OPEN, Kind.UNTRIED)  # why a patch is still needed
 NOT_IN = "not in the base"
 
 
@@ -103,7 +109,7 @@ def _by_landing(by_kind: Mapping[Kind, Evidence]) -> tuple[Verdict, str] | None:
 def _by_content(by_kind: Mapping[Kind, Evidence], *, named: bool) -> tuple[Verdict, str] | None:
     """Judge by what the base holds; after a revert only a base that holds all of the patch again counts."""
     signs = [by_kind[kind] for kind in CONTENT if kind in by_kind]
-    if not signs or Kind.NEEDED in by_kind or (Kind.REVERTED in by_kind and Kind.ABSORBED not in by_kind):
+    if not signs or Kind.NEEDED in by_kind or (BACK & by_kind.keys() and Kind.ABSORBED not in by_kind):
         return None
     said = "; ".join(sign.detail for sign in signs)
     unmerged = next((by_kind[kind].detail for kind in (Kind.OPEN, Kind.MERGED) if kind in by_kind), None)

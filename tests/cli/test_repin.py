@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.demo.built import copied_demo
 from tests.series.vanish import each_step
 from tests.series.world import World, text
 
@@ -187,6 +188,25 @@ def test_it_builds_unless_told_not_to(world: World, patchctl: Patchctl) -> None:
     assert (world.workspace / "stacks" / "b3.lock.yaml").exists()
 
 
+@pytest.mark.slow
+def test_it_really_builds_and_tests_the_new_stack(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, patchctl: Patchctl
+) -> None:
+    """To the demo's newest upstream: it has one patch, one applies, and the third, which conflicts, is left out."""
+    demo = copied_demo(tmp_path_factory, monkeypatch, tmp_path / "demo")
+    stack = demo.root / "stacks" / "demo.yaml"
+    stack.write_text("".join(line for line in stack.read_text().splitlines(True) if "    debug:" not in line))
+    assert patchctl("repin", "demo", "--to", "b38", cwd=demo.root).code == 4
+    ran = patchctl("repin", "demo", "--skip", "--json", cwd=demo.root)
+    assert ran.code == 10, ran
+    assert actions(ran) == {"whole-characters": "retire", "fresh-sampler": "refresh", "request-seed": "leave out"}
+    variants = json.loads(ran.stdout)["build"]["variants"]
+    assert {name: it["state"] for name, it in variants.items()} == {"release": "built"}
+    assert (demo.root / "out" / "b38" / "release" / "bin" / "demo-server").is_file()
+    evidence = json.loads((demo.root / "stacks" / "b38.evidence.json").read_text())
+    assert evidence["variants"]["release"]["proven"]
+
+
 # --- with a person ----------------------------------------------------------------------------------------------------
 
 
@@ -218,7 +238,8 @@ def test_a_conflict_stops_in_a_worktree_and_goes_on(world: World, patchctl: Patc
 def test_what_a_person_leaves_out_is_said_each_time(world: World, patchctl: Patchctl) -> None:
     run(world, patchctl, "hard", *to_tip(world))
     ran = run(world, patchctl, "hard", "--skip", *QUICK)
-    assert ran.code == 0
+    assert ran.code == 10
+    assert run(world, patchctl, "hard", *to_tip(world)).code == 10
     for again in (ran, run(world, patchctl, "hard", *to_tip(world))):
         for patch in ("clash", "after-clash"):
             assert f"warning: {patch} is neither in the base nor in b3: it was left out" in again.stderr

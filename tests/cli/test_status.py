@@ -127,7 +127,7 @@ def test_without_a_declaration_two_signs_retire(fork: Fork) -> None:
     fork.world.commit({"a.c": text(OURS)}, "the same, from somebody else (#30)")
     row = fork.status()
     assert row["verdict"] == "retire"
-    assert {one["kind"] for one in row["evidence"]} == {"patch-id", "absorbed", "coverage"}
+    assert {one["kind"] for one in row["evidence"]} == {"patch-id", "absorbed", "coverage", "reverse-apply"}
 
 
 def test_without_a_declaration_one_sign_wants_a_review(fork: Fork) -> None:
@@ -136,6 +136,21 @@ def test_without_a_declaration_one_sign_wants_a_review(fork: Fork) -> None:
     row = fork.status()
     assert row["verdict"] == "review"
     assert [one["kind"] for one in row["evidence"]] == ["patch-id"]
+
+
+def test_that_it_applies_backwards_is_shown_and_counts_for_nothing(fork: Fork) -> None:
+    """What the patch makes of one place stands at another one already, on its own base."""
+
+    def twice(first: str, second: str) -> str:
+        places = [f"{text()}a\nb\nc\n{word}\nd\ne\nf\n{text()}" for word in (first, second)]
+        return "".join(places)
+
+    base = fork.world.commit({"a.c": twice("old", "new")}, "two alike")
+    fork.world.patch("ours", {"a.c": twice("new", "new")}, on=base, base=base)
+    fork.world.stack("ours", base=base)
+    row = fork.status()
+    assert [one["kind"] for one in row["evidence"]] == ["reverse-apply"]
+    assert (row["verdict"], row["reason"]) == ("keep", "not in the base")
 
 
 def test_a_number_in_the_middle_of_a_subject_is_no_landing(fork: Fork) -> None:
@@ -237,6 +252,7 @@ def test_verbose_tells_all_evidence(fork: Fork) -> None:
     ran = fork.call("status", "s", "--onto", fork.world.tip, "-v", cwd=fork.world.workspace)
     assert "      absorbed: merged with the base it brings nothing" in ran.stdout
     assert "      coverage: the lines it adds stand in the base" in ran.stdout
+    assert "      reverse-apply: taken backwards it applies to the base, which proves nothing" in ran.stdout
 
 
 @pytest.mark.parametrize("age", ["1", "h", "-1h", "1w", "1.5h"])
@@ -265,10 +281,29 @@ def test_the_probe_settles_it_by_experiment(
     assert rows["whole-characters"]["reason"] == "its probe passes on the unpatched base"
     assert rows["fresh-sampler"]["verdict"] == "keep"
     assert rows["fresh-sampler"]["reason"].startswith("its probe fails on the unpatched base: ")
+    # What a probe has told stays told, until the probe changes.
+    again = patchctl("status", "demo", "--onto", "b33", "--json", cwd=demo.root)
+    assert {row["id"]: row for row in json.loads(again.stdout)["stacks"][0]["patches"]} == rows
+    probe = demo.root / "patches" / "whole-characters" / "probe.yaml"
+    before = probe.read_text()
+    probe.write_text(f"{before}timeout: 61\n")
+    again = patchctl("status", "demo", "--onto", "b33", "--json", cwd=demo.root)
+    assert "probe" not in json.loads(again.stdout)["stacks"][0]["patches"][0]["reason"]
+    probe.write_text(before)
     ran = patchctl("repin", "demo", "--to", "b33", "--probe", "--no-sandbox", "--dry-run", "--json", cwd=demo.root)
     planned = {row["id"]: row for row in json.loads(ran.stdout)["patches"]}
     assert planned["whole-characters"]["action"] == "retire"
     assert [planned[name]["reason"] for name in rows] == [row["reason"] for row in rows.values()]
+
+
+def test_a_probe_that_decides_and_was_not_tried_is_named(fork: Fork) -> None:
+    fork.page("drop_when: {probe: true}")
+    row = fork.status()
+    assert (row["verdict"], row["reason"]) == ("keep", "not in the base; its probe was not tried (--probe)")
+    fork.page("drop_when: {probe: true}", f"upstream: {{pr: {PR}}}")
+    landed = fork.world.commit({"a.c": text(OURS)}, "land it (#7)")
+    assert fork.status()["reason"].startswith(f"landed as {landed[:9]}"), "what git settles needs no probe"
+    assert "untried" not in [one["kind"] for one in fork.status()["evidence"]]
 
 
 def test_the_box_is_for_probes_only(fork: Fork) -> None:

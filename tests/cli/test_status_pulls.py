@@ -141,7 +141,8 @@ def test_closed_for_another_that_landed_the_same_retires(pulls: Pulls) -> None:
     pulls.fake.know("acme/up", 9, state="MERGED", commit=landed)
     pulls.fake.know("acme/up", 7, state="CLOSED", closer="acme/up#9")
     row = pulls.status()
-    assert (row["verdict"], kinds(row)) == ("retire", ["landed", "superseded", "patch-id", "absorbed", "coverage"])
+    signs = ["patch-id", "absorbed", "coverage", "reverse-apply"]
+    assert (row["verdict"], kinds(row)) == ("retire", ["landed", "superseded", *signs])
     assert "squash of #9, for which #7 was closed" in row["reason"]
 
 

@@ -262,7 +262,7 @@ def at(build: int, runs: list[tuple[int, str, str, list[str]]]) -> Fate:
 
 
 def test_what_every_commit_of_the_real_upstream_does_is_told_as_it_was() -> None:
-    """1,283 commits, seven patches, each tried; made by ``benchmarks/forecast.py --every``."""
+    """1,283 commits, eleven patches, each tried; made by ``benchmarks/forecast.py --every``."""
     rows = real_rows()
     told_now = [(one.build, one.patch, one.alone, one.before.value, one.after.value)
                 for (_, old), (build, new) in itertools.pairwise(rows)
@@ -271,6 +271,16 @@ def test_what_every_commit_of_the_real_upstream_does_is_told_as_it_was() -> None
     assert DATA["commits"] == 1283
     assert (9206, "mtp-bid-fix", False, "applies", "conflict") in told_now
     assert 0.01 < DATA["applications"] / (DATA["commits"] * len(DATA["patches"])) < 0.20
+
+
+def test_it_is_told_of_every_patch_of_the_stack_in_its_order() -> None:
+    from patchctl.manifest.workspace import Workspace
+    from tests.conftest import ROOT
+
+    workspace = Workspace(ROOT)
+    patches = workspace.load_stack(ROOT / "stacks" / "b9187.yaml").stack.patches
+    picked = [(patch, workspace.pick_revision(patch, 9187).name) for patch in patches]
+    assert [(patch["id"], patch["revision"]) for patch in DATA["patches"]] == picked
 
 
 @pytest.mark.parametrize("patch", DATA["patches"], ids=lambda patch: patch["id"])
