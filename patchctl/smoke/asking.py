@@ -96,7 +96,8 @@ def _started(start: Start, setting: Setting, deadline: Deadline, stack: contextl
         port = free_port()
         values = {**setting.values(), "port": str(port)}
         args = [fill(word, values) for word in start.args]
-        words = command_line(setting.install, fill(start.server, values), args, port)
+        placed = any("{port}" in word.replace("{{port}}", "") for word in start.args)
+        words = command_line(setting.install, fill(start.server, values), args, port, placed=placed)
         env = setting.environment({name: fill(value, values) for name, value in start.env.items()})
         try:
             server = stack.enter_context(

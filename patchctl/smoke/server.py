@@ -156,10 +156,9 @@ def _soon(running: Child) -> str | None:
     return None
 
 
-def command_line(install: Install, server: str, args: Sequence[str], port: int) -> list[str]:
-    """Return the words that start a server; its address is added unless ``args`` says where the port goes."""
+def command_line(install: Install, server: str, args: Sequence[str], port: int, *, placed: bool = False) -> list[str]:
+    """Return the words that start a server; its address is added unless it is ``placed`` among ``args`` already."""
     path = install.bin / server
     if not path.is_file():
         raise CannotRunError(f"there is no server {server} in {install.bin}")
-    says_where = any(str(port) in word for word in args)
-    return [str(path), *args, *([] if says_where else ["--host", HOST, "--port", str(port)])]
+    return [str(path), *args, *([] if placed else ["--host", HOST, "--port", str(port)])]

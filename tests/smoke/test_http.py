@@ -192,6 +192,15 @@ def test_the_body_is_sent_as_json(judge: Any) -> None:
     assert judge(changes, http({"path": "/x", "method": "POST", "body": body, "answer": echoed})).result == "pass"
 
 
+def test_a_word_that_holds_the_digits_of_the_port_by_chance_does_not_place_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = asking.free_port()
+    monkeypatch.setattr(asking, "free_port", lambda: port)
+    test = http(HELLO, args=["--tag", f"bench-2b{port}b7"])
+    assert run_kind(test, setting(make_install(tmp_path / "install"), tmp_path)).result == "pass"
+
+
 def test_a_port_in_the_arguments_is_not_added_again(judge: Any, tmp_path: Path) -> None:
     changes = "def answer(c): c.sendall(reply(200, {'words': len(sys.argv)}))"
     test = http({"path": "/x", "answer": {"words": 3}}, args=["--port", "{port}"])
