@@ -54,6 +54,7 @@ class Store:
         name = re.sub(r"[^A-Za-z0-9.-]+", "-", redacted(url)).strip("-")[-60:]
         self.folder = cache / "store" / f"{name}-{digest(url)[:8]}.git"
         self.repo = Repo(self.folder, self.remote_settings)
+        self.elsewhere = False
         self._checked_place = False
 
     # --- the clone ------------------------------------------------------------------------------------------------
@@ -209,7 +210,8 @@ class Store:
 
     def _explained(self, error: GitError, wanted: str) -> PatchctlError:
         if NOT_THERE.search(error.stderr) or "bad object" in error.stderr or "not a commit" in error.stderr:
-            where = self.url if self.place == self.url else f"{self.url} (mirror {self.place})"
+            is_mirror = self.place != self.url and not self.elsewhere
+            where = f"{self.url} (mirror {self.place})" if is_mirror else self.place
             return PatchctlError(Code.INVALID, f"{where} has no commit {wanted}")
         if DAMAGED.search(error.stderr):
             return error
@@ -220,6 +222,10 @@ class Store:
             return PatchctlError(Code.ENVIRONMENT, f"the disk is full: {self.folder}")
         said = [line for line in error.stderr.strip().splitlines() if line.startswith(("fatal:", "ssh:", "error:"))]
         why = said[0].removeprefix("fatal: ") if said else "no answer"
+        if self.elsewhere:
+            return PatchctlError(
+                Code.NETWORK, f"cannot fetch {self.place}: {why}; check its name and your access to it"
+            )
         hint = "check the mirror" if self.place != self.url else "name a mirror with PATCHCTL_MIRROR"
         return PatchctlError(Code.NETWORK, f"cannot fetch {self.url}: {why}; {hint}")
 
@@ -291,7 +297,9 @@ class Store:
 
     def at(self, place: str) -> Store:
         """Return the same objects, with another place to fetch from: a fork, the repository of a pull request."""
-        return Store(self.url, place, self.folder.parent.parent, self.ledger, self.progress)
+        other = Store(self.url, place, self.folder.parent.parent, self.ledger, self.progress)
+        other.elsewhere = place != self.place
+        return other
 
     def pin(self, ref: str) -> str:
         """Bring what ``ref`` (or a full id) names at this place, without blobs, keep it for good and return its id.

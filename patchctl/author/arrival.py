@@ -10,6 +10,7 @@ from patchctl.author import pages
 from patchctl.author.draft import Draft
 from patchctl.author.fork import Taken, Weaver
 from patchctl.author.journal import Orders
+from patchctl.author.misfit import Fit
 from patchctl.author.names import unique_names
 from patchctl.author.settle import Settled, prove, revised, settle
 from patchctl.author.target import refuse_again
@@ -54,10 +55,12 @@ def arrive(
         return _referring(target, store, gathered, ids, key)
     store.ensure_commit(on)
     existing = target.existing(store, on)
-    refuse_again(target, store, existing, gathered.drafts)
-    settled, notes = settle(store, on, existing, gathered.drafts, ids, several=gathered.several)
+    fit = Fit(store, on, existing)
+    drafts, read = fit.chosen(gathered.drafts)
+    refuse_again(target, store, existing, drafts)
+    settled, notes = settle(fit, drafts, ids, several=gathered.several)
     told = [(one, gathered.origin) for one in settled]
-    return _arrival(target, store, on, told, existing=existing, key=key, notes=notes)
+    return _arrival(target, store, on, told, existing=existing, key=key, notes=[*gathered.notes, *read, *notes])
 
 
 def _referring(target: Target, store: Store, gathered: Gathered, ids: list[str], key: str) -> Arrival:
@@ -70,7 +73,7 @@ def _referring(target: Target, store: Store, gathered: Gathered, ids: list[str],
     ]
     refuse_again(target, store, [], gathered.drafts)
     files = {one.patch.id: {"README.md": page_of(one, gathered.origin)} for one in settled}
-    return Arrival(Orders(key, tuple(files)), files, None)
+    return Arrival(Orders(key, tuple(files)), files, None, notes=list(gathered.notes))
 
 
 def arrive_fork(target: Target, stores: Sequence[Store], tip: str, base: str, *, name: str, key: str) -> Arrival:

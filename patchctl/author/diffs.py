@@ -11,7 +11,11 @@ NOISE = (b"diff ", b"Index: ", b"=====", b"Only in ", b"Common subdirectories: "
 
 
 class GitDiff:
-    """A diff normalised: ``content``, and how many ``files`` it changes and lines it has ``added`` and ``removed``."""
+    """A diff normalised: ``content``, and how many ``files`` it changes and lines it has ``added`` and ``removed``.
+
+    ``prefixed``: no path of another tool than git lacks its ``a/`` and ``b/``. ``dos``: its own lines end in CRLF, as
+    no tool writes them: something on the way made them so.
+    """
 
     def __init__(self, diff: bytes, strip: int = 1) -> None:
         self.lines = diff.split(b"\n")
@@ -19,13 +23,15 @@ class GitDiff:
         self.at = 0
         self.out: list[bytes] = []
         self.files = self.added = self.removed = 0
+        self.prefixed = True
+        self.dos = self.lines[0].endswith(b"\r")
         self._headed = False
         while self.at < len(self.lines):
             self._step()
         self.content = b"\n".join(self.out)
 
     def _step(self) -> None:
-        line = self.lines[self.at]
+        line = self.lines[self.at] = self.lines[self.at].rstrip(b"\r")
         if line.startswith(b"diff --git "):
             self._headed = True
             self.files += 1
@@ -51,7 +57,7 @@ class GitDiff:
     def _sides(self, old: bytes, new: bytes) -> None:
         """Write the header that git would have written, where there is none."""
         if self._headed and self.strip == 1:
-            self.out += [old, new]
+            self.out += [old, new.rstrip(b"\r")]
         else:
             self._header(self._path(old), self._path(new))
         self._headed = False
@@ -74,6 +80,7 @@ class GitDiff:
         name = line[4:].split(b"\t", 1)[0].rstrip()
         if name == b"/dev/null":
             return None
+        self.prefixed &= name.startswith((b"a/", b"b/"))
         return b"/".join(name.split(b"/")[self.strip :]) or name
 
     def _hunk(self, line: bytes) -> None:

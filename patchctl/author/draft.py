@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from patchctl.author.dep3 import NOTHING, Said
 from patchctl.errors import Code, PatchctlError
 
 FIRST_LINE = "From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001"
@@ -19,7 +20,9 @@ ENDING = re.compile(
 class Draft:
     """``content`` is a mail that ``manifest.revision`` reads; ``label`` is what errors call it.
 
-    ``pr``, ``head`` and ``commit`` say where it came from; ``by_reference`` that the commit is upstream's own.
+    ``pr``, ``head`` and ``commit`` say where it came from; ``by_reference`` that the commit is upstream's own; ``said``
+    is what its header told. ``readings`` are other ways to read a diff that does not say how it is meant: the way in
+    words, and its mail.
     """
 
     title: str
@@ -29,6 +32,8 @@ class Draft:
     head: str | None = None
     commit: str | None = None
     by_reference: bool = False
+    said: Said = NOTHING
+    readings: tuple[tuple[str, bytes], ...] = ()
 
 
 def compose(diff: bytes, *, subject: str, body: str = "", author: str = NOBODY, date: str = "") -> bytes:

@@ -20,17 +20,21 @@ PAGE, STACK = "templates/patch-page.md.j2", "templates/stack.yaml.j2"
 
 def page(patch_id: str, draft: Draft, message: str, origin: str, requires: Sequence[str] = ()) -> bytes:
     """Return the page of a patch; ``origin`` is the sentence that says where it came from."""
+    said = draft.said
+    rest = [f"* {_line(line)}" for line in said.rest]
     return _rendered(
         PAGE,
         id=patch_id,
         title=_line(draft.title) or patch_id,
-        pr=draft.pr,
+        pr=draft.pr or said.pr,
         head=draft.head,
-        commit=draft.commit if not draft.by_reference else None,
+        commit=said.commit if draft.commit is None else None if draft.by_reference else draft.commit,
+        landed=said.landed,
+        issues=said.issues,
         reference=draft.commit if draft.by_reference else None,
         requires=list(requires),
         body=_text(message),
-        origin=origin,
+        origin="\n\n".join([origin, *(["Its header also says:", "\n".join(rest)] if rest else [])]),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from patchctl.author.commits import draft_of, read_commit, squash
 from patchctl.author.draft import NOBODY, Draft
-from patchctl.author.intake import retitled
+from patchctl.author.intake import Way, retitled
 from patchctl.author.queue import read_queue
 from patchctl.author.upstream import PULL, fetch_pull_request, fork_point, main_tip, own_commits
 from patchctl.errors import Code, PatchctlError
@@ -27,13 +27,15 @@ RANGE = re.compile(r"([^\s.][^\s]*?)\.\.([^\s.][^\s]*)")
 class Gathered:
     """Drafts in order, the commit of upstream they were made on (None: not known), a sentence on where they are from.
 
-    ``several``: a queue or range, of which what upstream has already is left out rather than refused.
+    ``several``: a queue or range, of which what upstream has already is left out rather than refused; ``notes`` tell
+    what of it is left out for another reason.
     """
 
     drafts: tuple[Draft, ...]
     base: str | None
     origin: str
     several: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def gather(
@@ -46,7 +48,7 @@ def gather(
     if head is not None and (place.exists() or not PULL.fullmatch(word)):
         raise PatchctlError(Code.USAGE, f"--head is the head of a pull request; {word} is none")
     if place.exists():
-        drafts = read_queue(place, author=author or NOBODY, title=title)
+        drafts = read_queue(place, Way(author=author or NOBODY, title=title))
         return Gathered(tuple(drafts), None, f"Imported from `{place.name}`.", len(drafts) > 1 or place.is_dir())
     if PULL.fullmatch(word):
         found = _pull_request(store, word, head)
@@ -102,9 +104,14 @@ def _range(store: Store, old: str, new: str) -> Gathered:
         raise PatchctlError(Code.INVALID, f"{message}; import the branch with --fork")
     if not commits:
         raise PatchctlError(Code.INVALID, f"{old}..{new} holds no commit")
-    drafts = [_draft(store, one) for one in commits if _changes(store, one)]
+    drafts = tuple(_draft(store, one) for one in commits if _changes(store, one))
+    empty = [one for one in commits if not _changes(store, one)]
+    notes = tuple(f"{one[:9]} ({read_commit(store.repo, one).subject}) changes nothing; left out" for one in empty)
+    if not drafts:
+        why = "; ".join(notes).replace("; left out", "")
+        raise PatchctlError(Code.INVALID, f"nothing to import: {old}..{new} holds only commits without a change: {why}")
     base = None if all(draft.by_reference for draft in drafts) else fork_point(store, first, old)
-    return Gathered(tuple(drafts), base, f"Commits {first}..{last}.", several=True)
+    return Gathered(drafts, base, f"Commits {first}..{last}.", several=True, notes=notes)
 
 
 def _changes(store: Store, commit: str) -> bool:
@@ -125,7 +132,12 @@ def _pull_request(store: Store, word: str, head: str | None) -> Gathered:
         message = f"the head of {name} moved from {head[:9]} to {found[:9]}; review it, then give --head {found}"
         raise PatchctlError(Code.INVALID, message)
     draft, base = pull_request_draft(store, name, found)
-    return Gathered((draft,), base, f"Pull request {name} at its head {found}.")
+    return Gathered((draft,), base, origin_of(name, found))
+
+
+def origin_of(name: str, head: str) -> str:
+    """Return the sentence that a page says of a pull request."""
+    return f"Pull request {name} at its head {head}."
 
 
 def pull_request_draft(store: Store, name: str, head: str) -> tuple[Draft, str]:

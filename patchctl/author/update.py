@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from patchctl.author.source import pull_request_draft
+from patchctl.author.source import origin_of, pull_request_draft
 from patchctl.author.upstream import fetch_pull_request, fork_point
 from patchctl.errors import Code, PatchctlError
 from patchctl.files import write_atomic
@@ -40,11 +40,24 @@ class Update:
     content: bytes
     range_diff: str | None
 
-    def write(self) -> Path:
-        """Write the revision, then the page, and return the revision's file; doing it again changes nothing."""
-        path = write_revision(self.page.path.parent, self.build, self.content)
-        write_atomic(self.page.path, set_scalar(self.page.document, ("upstream", "head"), self.head))
-        return path
+    def write(self) -> tuple[Path, bool]:
+        """Write the revision, then the page, and return the revision's file and whether anything is new."""
+        folder = self.page.path.parent
+        before = set(folder.iterdir())
+        path = write_revision(folder, self.build, self.content)
+        page = self._page()
+        changed = path not in before or page != self.page.path.read_bytes()
+        write_atomic(self.page.path, page)
+        return path, changed
+
+    def _page(self) -> bytes:
+        """Return the page with the new head, in the sentence that an import wrote of it too."""
+        page = set_scalar(self.page.document, ("upstream", "head"), self.head)
+        origin = self.page.page.upstream
+        if origin is None or origin.pr is None or origin.head is None:
+            return page
+        old, new = (origin_of(origin.pr, head).encode() for head in (origin.head, self.head))
+        return page.replace(old, new)
 
 
 def update(target: Target, store: Store, patch_id: str, head: str) -> Update:

@@ -56,6 +56,8 @@ def import_(app: App, **values: str | None) -> int:
         pending = complete(app.workspace)
         if pending is not None and pending.key == key:
             return _completed(app, pending)
+        if pending is not None:
+            app.ui.note(f"note: {_told(pending)}; now to this one")
         word = given.get("stack")
         target = find_target(app.workspace, word, Path.cwd() / (word or ""))
         started = time.monotonic()
@@ -132,9 +134,14 @@ def _hand_in(app: App, arrival: Arrival, started: float) -> int:
 
 def _completed(app: App, orders: Orders) -> int:
     """Report what an import that was killed had decided, now that it is done."""
-    app.ui.say(f"completed the import that was cut off: {', '.join(orders.ids)}")
+    app.ui.say(_told(orders))
     app.ui.result(_object(orders, None, None, []))
     return Code.OK
+
+
+def _told(orders: Orders) -> str:
+    where = f" into {orders.stack}" if orders.stack else ""
+    return f"completed the import that was cut off: {', '.join(orders.ids)}{where}"
 
 
 def _object(orders: Orders, base: str | None, tree: str | None, notes: list[str]) -> dict[str, Any]:
@@ -151,11 +158,13 @@ def _update(app: App, target: Target, given: dict[str, str]) -> int:
     with app.ui.progress("import") as show:
         store = app.store_of(target.upstream(given.get("upstream")), show)
         made = update(target, store, given["update"], given["head"])
-    path = app.workspace.shown(made.write())
+    written, changed = made.write()
+    path = app.workspace.shown(written)
     if made.range_diff is None:
         app.ui.warn(f"the head until now is gone from the repository; compare {path} with the revision before it")
     for line in (made.range_diff or "").splitlines():
         app.ui.say(line)
-    app.ui.say(f"wrote {path}; {made.patch_id} is pinned at {made.head}")
-    app.ui.result({"updated": made.patch_id, "revision": path, "head": made.head, "range_diff": made.range_diff})
+    app.ui.say(f"{'wrote' if changed else 'unchanged'} {path}; {made.patch_id} is pinned at {made.head}")
+    app.ui.result({"updated": made.patch_id, "revision": path, "changed": changed, "head": made.head,
+                   "range_diff": made.range_diff})  # fmt: skip
     return Code.OK

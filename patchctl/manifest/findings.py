@@ -10,6 +10,10 @@ from patchctl.errors import Code, InvalidError, PatchctlError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from patchctl.manifest.page import PageFile
+    from patchctl.manifest.revision import Revision
 
 Level = Literal["error", "warning"]
 
@@ -30,12 +34,14 @@ class Finding:
 
 @dataclass
 class Findings:
-    """All that was found and how much was looked at."""
+    """All that was found, how much was looked at, and what was read: pages by folder, revisions by file."""
 
     found: set[Finding] = field(default_factory=set)
     stacks: int = 0
     patches: int = 0
     revisions: int = 0
+    pages: dict[Path, PageFile] = field(default_factory=dict)
+    read: dict[Path, Revision] = field(default_factory=dict)
 
     def error(self, problem: Problem) -> None:
         """Note something that is wrong."""

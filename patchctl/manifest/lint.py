@@ -39,6 +39,7 @@ def lint(workspace: Workspace, stacks: Sequence[Path] | None = None, findings: F
     checked = folders if stacks is None else sorted(named & set(folders))
     pages = {patch_id: check_patch(workspace, patch_id, findings) for patch_id in checked}
     findings.patches += len(pages)
+    findings.pages |= {workspace.patches_folder / patch_id: page for patch_id, page in pages.items() if page}
     _check_requires(pages, folders, findings)
     for file in files:
         _check_stack(workspace, file, pages, folders, findings)

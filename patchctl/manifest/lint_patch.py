@@ -119,7 +119,7 @@ def check_revision(path: Path, name: str, findings: Findings) -> None:
     """Check one revision: its mail, its diff, and what a later move to another base will need."""
     findings.revisions += 1
     with findings.collecting(name):
-        revision = parse_file(path, name)
+        revision = findings.read[path] = parse_file(path, name)
         _check_hygiene(revision, name, findings)
 
 

@@ -10,11 +10,12 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from patchctl.errors import PatchctlError
+from patchctl.errors import Code, PatchctlError
 from patchctl.git import MissingObjectError
 from patchctl.ledger import digest
 from patchctl.manifest.revision import parse
 from patchctl.series.apply import split_lines
+from patchctl.series.judge import touched
 from patchctl.series.ownership import Ownership, reduced
 from patchctl.series.revise import export_line
 
@@ -61,10 +62,20 @@ def warnings(series: Series, base: str, patches: Sequence[Patch], steps: Sequenc
     key = digest("overlap", VERSION, store.birth, base, made)
     kept = store.ledger.get("overlap", key)
     if kept is None:
-        found = _warnings(series, base, patches, steps)
+        upstream = _Upstream(store, series.trees, base, sorted(touched(patches)))
+        found = _warnings(upstream, patches, steps)
         kept = {patch_id: [asdict(one) for one in some] for patch_id, some in found.items()}
-        store.ledger.put("overlap", key, kept)
+        if upstream.was_reached:
+            store.ledger.put("overlap", key, kept)
     return {patch.id: list(_unacknowledged(patch, kept[patch.id])) for patch in patches}
+
+
+def among(patches: Sequence[Patch]) -> dict[str, list[Warned]]:
+    """Return for each patch what the patches alone tell of it, a base or not, and its page does not acknowledge."""
+    found: dict[str, list[Warned]] = {patch.id: [] for patch in patches}
+    for patch_id, warned in repeated(patches):
+        found[patch_id].append(warned)
+    return {patch.id: [one for one in found[patch.id] if one.kind not in patch.acknowledged] for patch in patches}
 
 
 def _unacknowledged(patch: Patch, kept: Sequence[dict[str, Any]]) -> Iterator[Warned]:
@@ -84,13 +95,12 @@ def requirements(store: Store, base: str, patches: Sequence[Patch], steps: Seque
     return {patch_id: reduced(needs.get(patch_id, ()), order, closures) for patch_id in order}
 
 
-def _warnings(series: Series, base: str, patches: Sequence[Patch], steps: Sequence[Step]) -> dict[str, list[Warned]]:
-    store, trees = series.store, series.trees
+def _warnings(upstream: _Upstream, patches: Sequence[Patch], steps: Sequence[Step]) -> dict[str, list[Warned]]:
+    store, trees, base = upstream.store, upstream.trees, upstream.base
     found: dict[str, list[Warned]] = {patch.id: [] for patch in patches}
     applied = _applied(store, base, patches, steps)
     closures = _closures(patches)
     order = [patch.id for patch in patches]
-    upstream = _Upstream(store, trees, base, sorted({path for patch in patches for path in patch.revision.paths}))
     for one, made in _followed(applied):
         mine = found[one.patch.id]
         missing = reduced(made.needs - closures[one.patch.id], order, closures)
@@ -144,6 +154,7 @@ class _Upstream:
         self.trees = trees
         self.base = base
         self.paths = paths
+        self.was_reached = True  # else another time there may be more to see
         self._known: dict[str, dict[str, set[int]]] = {}
 
     def added(self, since: str, path: str) -> set[int]:
@@ -153,8 +164,9 @@ class _Upstream:
         if since not in self._known:
             try:
                 self._known[since] = self._added(since)
-            except PatchctlError:
+            except PatchctlError as error:
                 self._known[since] = {}  # what cannot be asked cannot be warned of
+                self.was_reached &= error.exit_code != Code.NETWORK
         return self._known[since].get(path, set())
 
     def _added(self, since: str) -> dict[str, set[int]]:

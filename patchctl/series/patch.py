@@ -31,6 +31,13 @@ class Patch:
     first: Patch | None = None
     acknowledged: tuple[str, ...] = ()
 
+    @classmethod
+    def parsed(cls, patch_id: str, file: str, revision: Revision, acknowledged: tuple[str, ...]) -> Patch:
+        """Return the patch of a revision that was read already."""
+        patch = cls(patch_id, file, file, revision.content, acknowledged=acknowledged)
+        vars(patch)["revision"] = revision
+        return patch
+
     @functools.cached_property
     def sha256(self) -> str:
         """Return the SHA-256 of the revision's bytes."""

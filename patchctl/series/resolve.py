@@ -37,10 +37,10 @@ EXPORT = (
     "--full-index",  # else ids are as long as the repository is large; full ones name what to merge from for good
     "--no-signature",  # else the last line is the version of git
     "--no-stat",  # else counts and bars as wide as somebody's terminal, which say nothing that the diff does not
-    "--binary",  # else a binary file is left without its content
+    "--binary",  # binary files with their content: as format-patch does by itself, other commands of git not
     "--no-renames",  # else what is a rename is a matter of git's version and limits, and reading it needs both files
-    "--no-color",  # else escape sequences where somebody always wants colours
-    "--no-ext-diff", "--no-textconv",  # else a program of the repository writes what no one can apply
+    "--no-color",  # no escape sequences: format-patch heeds no setting for them today
+    "--no-ext-diff", "--no-textconv",  # no program of a repository writes it: format-patch asks none today
     "--diff-algorithm=myers", "--unified=3",  # else a setting moves the hunks, or cuts them elsewhere
     "--src-prefix=a/", "--dst-prefix=b/",  # else diff.noPrefix and diff.mnemonicPrefix name other paths
     "--subject-prefix=PATCH",  # else format.subjectPrefix becomes part of the message

@@ -59,5 +59,6 @@ def unknown_variant(stack: StackFile, name: str) -> PatchctlError:
     near = closest(name, known) or f"; it has {', '.join(known)}"
     gpu = GPU.fullmatch(name)
     how = f"--cmake GGML_CUDA=ON --cmake CMAKE_CUDA_ARCHITECTURES={gpu[1]}-real" if gpu else ""
-    hint = f". To build it all the same: --variant {name} {how}" if how else ""
+    end = "" if near.endswith("?") else "."
+    hint = f"{end} To build it all the same: --variant {name} {how}" if how else ""
     return PatchctlError(Code.USAGE, f"{stack.stack.release} has no variant {name!r}{near}{hint}")

@@ -137,6 +137,39 @@ def test_files_that_no_copy_has_are_named_and_nothing_is_made(world: ForkWorld, 
     assert "the branch needs files that no copy of the repository has: large.bin" in ran.stderr
 
 
+def test_a_fork_that_cannot_be_reached_is_named(world: ForkWorld, patchctl: Patchctl, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for place, said in (
+        (f"file://{tmp_path}/gone", f"the mirror file://{tmp_path}/gone of"),
+        (tmp_path / "empty", f"cannot fetch {tmp_path}/empty: "),
+    ):
+        ran = patchctl("import", "--fork", f"{place}@mine", "--stack", "stacks/f.yaml", cwd=world.workspace)
+        assert (ran.code, said in ran.stderr, "check the mirror" in ran.stderr) == (7, True, False), ran
+    ran = patchctl("import", "--fork", f"{world.fork}@gone", "--stack", "stacks/f.yaml", cwd=world.workspace)
+    assert (ran.code, f"{world.fork} has no commit refs/heads/gone" in ran.stderr) == (3, True), ran
+
+
+def test_another_import_says_that_it_completed_the_one_that_was_killed(
+    world: ForkWorld, patchctl: Patchctl, tmp_path: Path
+) -> None:
+    """From the point of no return on; what was killed before it is gone, and nothing is said."""
+    first = ["import", str(world.put("x.patch", world.mail({"notes.md": "x\n"}, "x"))), "--stack", "s"]
+    second = world.put("y.patch", world.mail({"y.md": "y\n"}, "y"))
+    untouched = tmp_path / "untouched"
+    shutil.copytree(world.workspace, untouched)
+    told: set[bool] = set()
+    for _ in each_step(first, world.workspace, first=20, pace=2):
+        cut = (world.workspace / "patches" / ".import" / "orders.json").exists()
+        if cut not in told:
+            ran = patchctl("import", second, "--stack", "s", cwd=world.workspace)
+            said = "note: completed the import that was cut off: x into stacks/s.yaml; now to this one\n" in ran.stderr
+            assert (ran.code, said, world.ids()) == (0, cut, ["x", "y"] if cut else ["y"]), ran
+            told.add(cut)
+        shutil.rmtree(world.workspace)
+        shutil.copytree(untouched, world.workspace)
+    assert told == {False, True}
+
+
 @pytest.mark.parametrize("add", [False, True])
 def test_killed_anywhere_the_same_command_completes(
     world: ForkWorld, patchctl: Patchctl, tmp_path: Path, *, add: bool

@@ -237,6 +237,36 @@ def test_a_pin_whose_head_is_gone_for_good_can_still_be_moved(
     assert "all anew" in (world.patches("engine-say-three") / "b2-2.patch").read_text()
 
 
+def test_a_page_says_the_head_that_is_pinned_and_the_same_again_writes_nothing(
+    world: ForkWorld, pull: str, patchctl: Patchctl
+) -> None:
+    earlier = show(world.fork, "rev-parse", f"{pull}~1")
+    assert patchctl("import", "#7", "--stack", "s", cwd=world.workspace).code == 0
+    assert page(world, "engine-say-three").count(pull) == 2
+    words = ("import", "--update", "engine-say-three", "--head", earlier)
+    assert "wrote patches/engine-say-three/b2-2.patch; " in patchctl(*words, cwd=world.workspace).stdout
+    text = page(world, "engine-say-three")
+    assert (text.count(pull), text.count(f"#7 at its head {earlier}.")) == (0, 1)
+    before = digest_of(world.workspace)
+    again = patchctl(*words, cwd=world.workspace)
+    assert (again.code, digest_of(world.workspace)) == (0, before)
+    assert "unchanged patches/engine-say-three/b2-2.patch; " in again.stdout
+    assert json.loads(patchctl(*words, "--json", cwd=world.workspace).stdout)["changed"] is False
+
+
+def test_commits_without_a_change_are_told(world: ForkWorld, patchctl: Patchctl) -> None:
+    first = world.fork_commit({}, "nothing at all", on=world.tip)
+    last = world.fork_commit({"notes.md": "more\n"}, "notes : more", on=first)
+    for commit in (first, last):
+        git("-C", world.fork, "push", "--quiet", world.upstream, f"{commit}:refs/heads/{commit[:4]}")
+    ran = patchctl("import", f"{world.tip}..{first}", "--stack", "s", cwd=world.workspace)
+    assert (ran.code, world.ids()) == (3, []), ran
+    assert f"only commits without a change: {first[:9]} (nothing at all) changes nothing\n" in ran.stderr
+    ran = patchctl("import", f"{world.tip}..{last}", "--stack", "s", cwd=world.workspace)
+    assert (ran.code, world.ids()) == (0, ["notes-more"]), ran
+    assert f"note: {first[:9]} (nothing at all) changes nothing; left out\n" in ran.stderr
+
+
 def test_only_a_pinned_pull_request_can_move(world: ForkWorld, patchctl: Patchctl) -> None:
     world.patch("own", {"notes.md": "more\n"})
     world.stack("own")
