@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from git.cmd import Git as GitCommand
 
 OID = re.compile(r"[0-9a-f]{40}")
+NO_PROGRAM = 127  # what ``env``, which unsets what the user exported, says of a program that is not there
 MINIMUM = (2, 38)  # merge-tree --write-tree
 
 # GitPython looks for git when it is imported, and complains before patchctl can.
@@ -161,19 +162,7 @@ def run_git(
     writes for people (standard error), as it comes. Raises GitError for other statuses, PatchctlError (exit code 9)
     without git.
     """
-    from git.exc import GitCommandNotFound
-
-    COUNTER.processes += 1
-    COUNTER.commands.append(words[0])
-    try:
-        process = _launcher(cwd).execute(
-            _command(git_dir, words, settings),
-            istream=subprocess.PIPE,
-            as_process=True,
-            env={**ENVIRONMENT, **(env or {})},
-        )
-    except GitCommandNotFound as error:
-        raise _no_git("none was") from error
+    process = _started(words, git_dir, cwd, settings, env or {})
     child = process.proc
     if child is None:
         raise GitError(words, 1, "did not start")
@@ -189,9 +178,22 @@ def run_git(
     return result
 
 
+def _started(
+    words: Sequence[str], git_dir: Path | None, cwd: Path | None, settings: Iterable[str], env: Mapping[str, str]
+) -> GitCommand.AutoInterrupt:
+    from git.exc import GitCommandNotFound
+
+    COUNTER.processes += 1
+    COUNTER.commands.append(words[0])
+    command = _command(git_dir, words, settings)
+    try:
+        return _launcher(cwd).execute(command, istream=subprocess.PIPE, as_process=True, env={**ENVIRONMENT, **env})
+    except GitCommandNotFound as error:
+        raise _no_git("none was") from error
+
+
 def _failure(words: Sequence[str], result: Result) -> PatchctlError:
-    # ``env``, which unsets what the user exported, says 127 of a program that is not there.
-    if result.status == 127 and version() is None:
+    if result.status == NO_PROGRAM and version() is None:
         return _no_git("none was")
     # To an option or a command that it does not know yet, git answers with its usage.
     if words[0] == "merge-tree" and result.status == 129 and (found := version() or ()) < MINIMUM:
@@ -309,14 +311,7 @@ class Repo:
         reader.wait()
 
     def _start_reader(self) -> subprocess.Popen[bytes]:
-        COUNTER.processes += 1
-        COUNTER.commands.append("cat-file")
-        wrapped = _launcher(self.git_dir).execute(
-            _command(self.git_dir, ["cat-file", "--batch"], ()),
-            istream=subprocess.PIPE,
-            as_process=True,
-            env=ENVIRONMENT,
-        )
+        wrapped = _started(["cat-file", "--batch"], self.git_dir, self.git_dir, (), {})
         process = wrapped.proc
         if process is None:
             raise GitError(["cat-file", "--batch"], 1, "did not start")
@@ -362,6 +357,8 @@ class Repo:
         if len(header) != 3:
             if not header:
                 self.close()
+                if reader.wait() == NO_PROGRAM and version() is None:
+                    raise _no_git("none was")
             raise MissingObjectError(oid, kind)
         content = reader.stdout.read(int(header[2]) + 1)[:-1]
         if header[1].decode() != kind:

@@ -138,9 +138,10 @@ def test_a_merge_in_memory_says_tree_and_conflicts(world: World, repo: Repo) -> 
 
 
 @pytest.mark.parametrize("exported", [{}, {"GIT_ODD_NEW_THING": "1"}])
-def test_a_fresh_program_on_a_machine_without_git_is_told(exported: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("asked", ["run_git('version')", "Repo(Path('.')).read('0' * 40, 'blob')"])
+def test_a_fresh_program_on_a_machine_without_git_is_told(asked: str, exported: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "env").symlink_to("/usr/bin/env")
-    script = "from patchctl.git import run_git; run_git('version')"
+    script = f"from pathlib import Path; from patchctl.git import Repo, run_git; {asked}"
     env = {"PATH": str(tmp_path), "PYTHONPATH": str(ROOT), **exported}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False)
     assert "git 2.38 or newer is needed; none was found" in done.stderr.splitlines()[-1]

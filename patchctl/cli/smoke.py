@@ -33,9 +33,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--fresh", is_flag=True, help="Also run tests that passed before on the same binaries.")
 @click.option("--probe", "probes", multiple=True, metavar="ID|all", help="Probes without their patch and with it.")
 @click.option("--vs", type=click.Choice(["base"]), help="Show beside it how the tests end without the patches.")
-@click.option(
-    "--strict", is_flag=True, help="Exit 10 when a variant is not proven or not built, a probe skipped."
-)
+@click.option("--strict", is_flag=True, help="Exit 10 when a variant is not proven or not built, a probe skipped.")
 @click.option("--package", type=FILE, metavar="FILE", help="Try a package where it is to run; needs no workspace.")
 @click.option("--bring", type=FILE, metavar="RESULT", help="Take the result of a package into STACK's evidence.")
 def smoke(
