@@ -356,8 +356,9 @@ class Repo:
         header = reader.stdout.readline().split()
         if len(header) != 3:
             if not header:
+                status = reader.wait()  # before its wrapper goes, which would end it in another way
                 self.close()
-                if reader.wait() == NO_PROGRAM and version() is None:
+                if status == NO_PROGRAM and version() is None:
                     raise _no_git("none was")
             raise MissingObjectError(oid, kind)
         content = reader.stdout.read(int(header[2]) + 1)[:-1]
