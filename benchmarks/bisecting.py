@@ -160,10 +160,13 @@ class Planted:
 
     @property
     def permitted(self) -> float:
-        """Return how many tests it may take, skips not counted: the logarithms and four."""
+        """Return how many tests it may take, skips not counted: the logarithms and four, three for a commit alone.
+
+        So docs/bisect.md has it: for a commit both ends carry the same patches, and nothing tells the axes apart.
+        """
         commits, patches = math.ceil(math.log2(self.commits - 1)), math.ceil(math.log2(self.patches))
-        changed = {"patch": patches, "removal": 0, "upstream": commits, "broken range": commits, "pair": math.inf}
-        return changed.get(self.kind, commits + patches) + 4
+        least = {"patch": patches + 4, "removal": 4, "upstream": commits + 3, "broken range": commits + 3}
+        return {**least, "pair": math.inf}.get(self.kind, commits + patches + 4)
 
 
 def random_runs(first: int, runs: int, kinds: Sequence[str]) -> None:

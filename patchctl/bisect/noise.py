@@ -85,8 +85,11 @@ class Model(Protocol):
     def inner(self, expected: float) -> float:
         """Return what has to be averaged beside the expectation to know what a look would tell."""
 
-    def telling(self, expected: float, inner: float, spread: float, bad: float) -> float:
-        """Return the information (bits) of a look that is of the bad source with probability ``bad``."""
+    def telling(self, expected: float, inner: float, spread: float, bad: float, least: float) -> float:
+        """Return the information (bits) of a look that is of the bad source with probability ``bad``.
+
+        What differs by ``least`` or less is alike: so much is left by rounding.
+        """
 
 
 # Beta priors of the share of failures. Weak, and the same but mirrored: good versions rarely fail, bad ones may.
@@ -124,7 +127,7 @@ class Flaky:
         """Return the entropy of one look."""
         return entropy(expected)
 
-    def telling(self, expected: float, inner: float, spread: float, bad: float) -> float:  # noqa: ARG002 - the same
+    def telling(self, expected: float, inner: float, spread: float, bad: float, least: float) -> float:  # noqa: ARG002
         """Return the mutual information of the look and its source."""
         return entropy(expected) - inner
 
@@ -172,14 +175,16 @@ class Measured:
         top = max(contrast.weight for contrast in found)
         shares = [math.exp(contrast.weight - top) for contrast in found]
         free, least = good.number + bad.number - 2, -1e-9 * abs(level) if by > 0 else 0.0
-        sure = [self._sure(contrast, free, least) for contrast in found]
+        # A share of nothing is nothing: what is exactly alike is neither worse nor better by it.
+        tie = 0.5 if level or not by else float(by < 0)
+        sure = [self._sure(contrast, free, least, tie) for contrast in found]
         return sum(share * one for share, one in zip(shares, sure, strict=True)) / sum(shares)
 
-    def _sure(self, contrast: Contrast, free: int, least: float) -> float:
-        """Return the probability that the gap is one; without noise, what is ``least`` already is."""
+    def _sure(self, contrast: Contrast, free: int, least: float, tie: float) -> float:
+        """Return the probability that the gap is one; without noise, more than ``least`` is, and ``least`` is a tie."""
         gap = self.worse * contrast.gap
         if contrast.error == 0.0:
-            return 0.5 if gap == least else float(gap > least)
+            return tie if gap == least else float(gap > least)
         return student(gap / contrast.error, free)
 
     def expect(self, tally: Tally) -> float:
@@ -190,11 +195,10 @@ class Measured:
         """Return the square: with it comes how far the levels lie apart."""
         return expected * expected
 
-    def telling(self, expected: float, inner: float, spread: float, bad: float) -> float:
+    def telling(self, expected: float, inner: float, spread: float, bad: float, least: float) -> float:
         """Return the information of a normal look whose level is uncertain: at most that of which level it is."""
         apart = inner - expected * expected
-        # What rounding leaves of equal squares is no difference.
-        told = 0.5 * math.log2(1 + apart / max(spread, 1e-6 * apart)) if apart > 1e-9 * inner else 0.0
+        told = 0.5 * math.log2(1 + apart / max(spread, 1e-6 * apart)) if apart > least else 0.0
         return min(told, entropy(bad)) if 0.0 < bad < 1.0 else told
 
 
@@ -242,12 +246,14 @@ def information(model: Model, steps: Sequence[Step], spread: float) -> list[floa
     """Return what one look at each position 0 … n of a line would tell about the step (bits)."""
     expected = sum(step.share * step.before for step in steps)
     inner = sum(step.share * model.inner(step.before) for step in steps)
-    found, bad = [model.telling(expected, inner, spread, 0.0)], 0.0
+    # Beside the larger level: of one that is 0, all that is left is rounding.
+    least = 1e-9 * max(model.inner(steps[0].before), model.inner(steps[-1].after))
+    found, bad = [model.telling(expected, inner, spread, 0.0, least)], 0.0
     for at, step in enumerate(steps, 1):
         bad = bad + step.share if at < len(steps) else 1.0
         expected += step.share * (step.after - step.before)
         inner += step.share * (model.inner(step.after) - model.inner(step.before))
-        found.append(model.telling(expected, inner, spread, bad))
+        found.append(model.telling(expected, inner, spread, bad, least))
     return found
 
 

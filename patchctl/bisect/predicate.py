@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from patchctl.smoke.plan import Case
 
 SKIP, CANNOT_RUN, NOT_FOUND = 125, 126, 127
+VERDICTS = "0 is good, 1 to 124 or a crash bad, 125 cannot tell"
 # A program that dies of these has a defect; the other signals say that somebody ended it.
 CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS}
 TAIL = 2**22  # bytes of output that are searched, the last ones
@@ -107,7 +108,8 @@ def judged(status: int, detail: str) -> Seen:
     crash = -status if status < 0 else status - 128
     if 0 < status < 128 or crash in CRASHES:
         return Seen(Verdict.BAD, detail, status=status)
-    raise AbortError(Code.TEST, f"the command ended with {detail}, which is no verdict (0 good, 1-127 bad, 125 skip)")
+    ended = f"ended with {detail}" if status >= 0 else detail
+    raise AbortError(Code.TEST, f"the command {ended}, which is no verdict ({VERDICTS})")
 
 
 def _signal(number: int) -> str:

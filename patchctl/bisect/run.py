@@ -6,7 +6,6 @@ questions and finds most of them answered.
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import time
 from dataclasses import asdict, dataclass, field, replace
@@ -118,8 +117,8 @@ class Bisect:
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
-    def run(self, ahead: Callable[[list[State]], None] | None = None) -> Answer:
-        """Return the answer; ``ahead`` is handed the points that will be or may be needed next, nearest first.
+    def run(self, ahead: Callable[[State], None] | None = None) -> Answer:
+        """Return the answer; ``ahead`` is handed each point that is needed next and was not looked at yet.
 
         Raises PatchctlError for ends that cannot be tested, for what is no verdict, and when the machine refuses.
         """
@@ -134,7 +133,7 @@ class Bisect:
                 helped = ahead is not None and self.evidence.certain == (self.settings.confidence is None)
                 if ahead is not None and helped and not self.is_known(needed):
                     self._within_budget()
-                    ahead(self.speculate(needed))
+                    ahead(needed)
                 self._look_into(needed)
         except BudgetError:
             why = f"{self.settings.budget} tests did not suffice; give more with --budget"
@@ -379,10 +378,22 @@ class Bisect:
         return state == self.axes.space.good_end and kept.get("status") in {CANNOT_RUN, NOT_FOUND}
 
     def recall(self, states: Sequence[State]) -> dict[State, list[Look]]:
+        """Return what the ledger holds of these points, which are points of this bisect from then on."""
+        found = self._kept(states)
+        for state, rows in found.items():
+            for row in rows[len(self._rows(state)) :]:
+                self._noted(state, row)
+        return {state: list(map(_look, rows)) for state, rows in found.items()}
+
+    def peek(self, states: Sequence[State]) -> dict[State, list[Look]]:
+        """Return what ``recall`` would and note nothing: a search that only imagines has not come to these points."""
+        return {state: list(map(_look, rows)) for state, rows in self._kept(states).items()}
+
+    def _kept(self, states: Sequence[State]) -> dict[State, list[Row]]:
         """Return what the ledger holds of these points, without applying or building anything."""
         inputs = {state: self.axes.input_key(state) for state in states}
         trees = self.ledger.get_many("bisect-tree", inputs.values())
-        found: dict[State, list[Look]] = {}
+        found: dict[State, list[Row]] = {}
         for number in range(2):
             keys = {
                 state: digest(LOOK, 1, *self._common, (not self._in_memory and trees.get(made)) or made, number)
@@ -392,15 +403,10 @@ class Bisect:
             kept = self.ledger.get_many(LOOK, keys.values())
             for state, key in keys.items():
                 if key in kept and not self._asks_again(state, kept[key]):
-                    self._recalled(state, number, Row(**kept[key]))
-                    found.setdefault(state, []).append(_look(Row(**kept[key])))
+                    found.setdefault(state, []).append(Row(**kept[key]))
         return found
 
-    def _recalled(self, state: State, number: int, row: Row) -> None:
-        if len(self._rows(state)) == number:
-            self._noted(state, row)
-
-    # --- what a point would cost, and which ones may be needed --------------------------------------------------------
+    # --- what a point would cost --------------------------------------------------------------------------------------
 
     def cost(self, state: State) -> float:
         """Return what a look is expected to take (seconds): cheaper where it is built, or beside what was built."""
@@ -412,28 +418,6 @@ class Bisect:
         near = min((abs(state.at - other.at) for other, point in self.points.items() if point.rows), default=10**6)
         # Ten commits further, little of an earlier build is left.
         return test + whole * (0.2 + 0.8 * min(near / 10, 1.0))
-
-    def speculate(self, state: State) -> list[State]:
-        """Return points by how soon they may be needed: the one that is, then what follows if it is good, or bad."""
-        found, waiting = [state], [(self.evidence, state)]
-        while waiting and len(found) < self.workshop.plan.slots:
-            evidence, at = waiting.pop(0)
-            for verdict in (Verdict.GOOD, Verdict.BAD):
-                imagined = evidence.imagined(at, verdict)
-                following = self._following(imagined)
-                if following is not None:
-                    waiting.append((imagined, following))
-                    if following not in found:
-                        found.append(following)
-        return found[: self.workshop.plan.slots]
-
-    def _following(self, evidence: Evidence) -> State | None:
-        with contextlib.suppress(EndsError):
-            try:
-                search(self.axes.space, evidence)
-            except NeedError as need:
-                return need.state
-        return None
 
 
 def _look(row: Row) -> Look:

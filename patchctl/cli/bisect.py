@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from patchctl.store import Store
 
 SESSION = "bisect-session"
-THRESHOLD = re.compile(r"([+-]?)(\d+(?:\.\d+)?)\s*(%?)")
+THRESHOLD = "5%"
+SHARE = re.compile(r"([+-]?)(\d+(?:\.\d+)?)\s*(%?)")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Asked:
     targets: tuple[str, ...] = ()
     test: str | None = None
     metric: str | None = None
-    threshold: str = "5%"
+    threshold: str | None = None
     match: str | None = None
     until: str | None = None
     confidence: float | None = None
@@ -81,7 +82,7 @@ class Asked:
 @click.option("--until", type=click.Choice(["applies", "compiles"]), help="Since when this is no longer so.")
 @click.option("--test", metavar="NAME", help="A test of the stack, or probe-ID, instead of a command.")
 @click.option("--bench", "metric", metavar="METRIC", help="The command prints this number; repeat until sure.")
-@click.option("--threshold", default="5%", metavar="[+-]P%", help="With --bench: a fall of P is bad, with + a rise.")
+@click.option("--threshold", metavar="[+-]P%", help="With --bench: a fall of P is bad, with + a rise (default: 5%).")
 @click.option("--match", metavar="REGEX", help="Only a failure that says this is bad; others are skipped.")
 @click.option("--confidence", type=click.FloatRange(0.5, 0.9999), help="The test is flaky: repeat until this sure.")
 @click.option("--budget", type=click.IntRange(2), metavar="N", help="Give up after this many tests.")
@@ -112,7 +113,7 @@ def bisect(app: App, *, action: str | None, point: str | None, markdown: bool, f
     if point is not None:
         return _try(app, made, point, again=action is None)
     if action == "log":
-        return _show_log(app, made, asked)
+        return _show_log(app, made, asked, as_markdown=markdown)
     keep_session(app, asked)
     answer = made.run(_ahead(app, made, asked))
     made.workshop.tidy()
@@ -177,6 +178,8 @@ def _check_predicate(asked: Asked) -> None:
         raise PatchctlError(Code.USAGE, why)
     if asked.metric and not asked.words:
         raise PatchctlError(Code.USAGE, f"--bench {asked.metric} needs -- COMMAND, which prints it")
+    if asked.threshold is not None and not asked.metric:
+        raise PatchctlError(Code.USAGE, f"--threshold {asked.threshold} is for --bench METRIC: what is measured?")
     if asked.metric and asked.match:
         raise PatchctlError(Code.USAGE, "--match is for failures; a run of --bench that fails is skipped")
     if asked.metric and asked.jobs > 1:
@@ -310,14 +313,14 @@ def _settings(asked: Asked) -> Settings:
     if asked.metric is not None:
         from patchctl.bisect.noise import Measured
 
-        model = Measured(*_threshold(asked.threshold.strip()))
+        model = Measured(*_threshold((THRESHOLD if asked.threshold is None else asked.threshold).strip()))
         confidence = confidence or 0.95
     return Settings(confidence, asked.budget, model, asked.fresh)
 
 
 def _threshold(word: str) -> tuple[int, float]:
     """Return whether more is worse (1) or less (-1), and the share."""
-    found = THRESHOLD.fullmatch(word)
+    found = SHARE.fullmatch(word)
     if found is None or not 0 < float(found[2]) < 100:
         raise PatchctlError(Code.USAGE, f"--threshold {word} is no share such as 5%, -5% or +5%")
     sign, number, percent = found.groups()
@@ -394,12 +397,26 @@ def _show(app: App, made: Bisect, answer: Answer, asked: Asked, *, as_markdown: 
         app.ui.result(found)
 
 
-def _show_log(app: App, made: Bisect, asked: Asked) -> int:
+def _show_log(app: App, made: Bisect, asked: Asked, *, as_markdown: bool) -> int:
     """Show what the ledger knows of the last bisect; what it does not know is where it would go on."""
     from patchctl.bisect import answer as words
+    from patchctl.bisect.run import Answer
 
     answer = made.known()
     replay = asked.replay()
+    unfinished = Answer(None, 0.0, made.evidence.certain, "not finished", Code.ATTENTION, unknown=True)
+    if as_markdown:
+        app.ui.say(words.markdown(made, answer or unfinished, replay))
+    else:
+        _say_log(app, made, answer, replay)
+    if app.ui.as_json:
+        app.ui.result(words.as_object(made, answer or unfinished, replay))
+    return Code.OK
+
+
+def _say_log(app: App, made: Bisect, answer: Answer | None, replay: list[str]) -> None:
+    from patchctl.bisect import answer as words
+
     rows = []
     for point in words.in_order(made):
         first = point.rows[0]
@@ -409,9 +426,3 @@ def _show_log(app: App, made: Bisect, asked: Asked) -> int:
     for line in table(rows):
         app.ui.say(line)
     app.ui.say(words.headline(made.axes, answer) if answer else "not finished; go on with: patchctl bisect --continue")
-    if app.ui.as_json:
-        from patchctl.bisect.run import Answer
-
-        unfinished = Answer(None, 0.0, made.evidence.certain, "not finished", Code.ATTENTION, unknown=True)
-        app.ui.result(words.as_object(made, answer or unfinished, replay))
-    return Code.OK

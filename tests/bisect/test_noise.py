@@ -467,6 +467,29 @@ def test_a_threshold_is_a_share_of_what_was_good_whatever_its_sign(worse: int, s
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("worse", [1, -1])
+def test_of_two_levels_that_are_0_neither_is_worse(worse: int) -> None:
+    """A share of nothing is nothing; what is beyond doubt alike needs no more looks than at another level."""
+    evidence, space = Noisy(model=Measured(worse, 0.05), confidence=0.95, one_part=True), Space(20, NONE, NONE)
+    for _ in range(3):
+        for state in (space.good_end, space.bad_end):
+            see(evidence, state, 0.0)
+    assert ask(space, evidence) == "small"
+
+
+@pytest.mark.parametrize(("good", "bad"), [(0.0, 7.0), (7.0, 0.0), (100.0, 80.0), (-7.0, 0.0)])
+def test_a_level_of_0_takes_as_few_looks_as_another(good: float, bad: float) -> None:
+    """What rounding leaves of a square that is 0 is no reason to look there."""
+    case, looks = Case(Space(199, NONE, NONE), "upstream", 76), 0
+    evidence = Noisy(model=Measured(1 if bad > good else -1, 0.05), confidence=0.95, one_part=True)
+    while not isinstance(needed := ask(case.space, evidence), Found):
+        assert isinstance(needed, State)
+        see(evidence, needed, bad if case.is_bad(needed) else good)
+        looks += 1
+        assert looks <= 16
+    assert case.right(needed)
+
+
 def test_patches_are_found_under_noise_too() -> None:
     right = 0
     for seed in (*range(20), 23, 45):

@@ -23,10 +23,13 @@ def log2(number: int) -> int:
 
 
 def permitted(case: Case, played: Played) -> float:
-    """Return how many tests a case may cost; a pair has no limit of its own here."""
+    """Return how many tests a case may cost (docs/bisect.md); a pair has no limit of its own here.
+
+    A commit is looked for with the same patches at both ends.
+    """
     commits, patches = log2(case.space.steps), log2(len(case.space.good ^ case.space.bad) or len(case.space.good))
-    bounds = {"upstream": commits, "patch": patches, "removal": patches, "pair": math.inf}
-    return bounds.get(case.kind, commits + patches) + 4 + played.skips
+    bounds = {"upstream": commits + 3, "patch": patches + 4, "removal": patches + 4, "pair": math.inf}
+    return bounds.get(case.kind, commits + patches + 4) + played.skips
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["whole", "broken"])
@@ -50,6 +53,16 @@ def test_on_one_axis_it_is_the_logarithm_and_two() -> None:
         assert played.tests <= log2(steps) + 2
         # Where it looks where git does (test_line.py), that is git's tests and four: both ends, each twice.
         assert play(case.space, case, Exact(looks_at_ends=2)).tests == played.tests + 2
+
+
+def test_a_carried_stack_costs_one_more_to_see_that_it_is_bad_without_a_patch() -> None:
+    costs = set()
+    for seed in range(100):
+        chance = random.Random(seed)
+        steps, names = chance.randint(1, 700), frozenset(NAMES[:4])
+        case = Case(Space(steps, names, names, tuple(NAMES[:4])), "upstream", chance.randint(1, steps))
+        costs.add(play(case.space, case).tests - log2(steps))
+    assert max(costs) == 3
 
 
 def test_a_patch_on_one_base_costs_one_more_to_see_that_it_is_bad_by_itself() -> None:

@@ -132,7 +132,7 @@ def test_both_axes(
     assert found["culprit"]["kind"] == kind
     assert found["culprit"]["ids"] == [world.base(one) if isinstance(one, int) else one for one in ids]
     commits, patches = math.ceil(math.log2(COMMITS - 1)), 3
-    permitted = {"upstream": commits, "patch": patches}.get(kind, commits + patches) + 4
+    permitted = {"upstream": commits + 3, "patch": patches + 4}.get(kind, commits + patches + 4)
     permitted += sum(point["verdict"] == "skip" for point in found["points"])
     assert len(found["points"]) <= permitted or len(found["culprit"]["patches"]) == 2
 
@@ -219,6 +219,15 @@ def test_a_number_is_measured_until_it_is_sure(bisect: Patchctl, tmp_path: Path,
     other = bisect(*words, "+5%", "--", check)
     assert (other.code, "where less is worse, give a --threshold without a +" in other.stderr) == (2, True)
     assert bisect(*words, "5%", "--jobs", "2", "--", check).code == 2
+
+
+@pytest.mark.parametrize(("bad", "outcome", "most"), [(0, "no culprit", 6), (7, "found", 16)])
+def test_a_number_that_is_0_where_all_is_well_takes_no_more_looks_than_another(
+    bad: int, outcome: str, most: int, bisect: Patchctl, tmp_path: Path
+) -> None:
+    check = script(tmp_path, f"engine | grep -q upstream=0 && echo errors 0 || echo errors {bad}")
+    found = answer(bisect("--json", *UPSTREAM, "--bench", "errors", "--threshold", "+5%", "--", check))
+    assert (found["outcome"], found["tests"] <= most) == (outcome, True), found["tests"]
 
 
 def test_a_number_that_may_be_just_below_or_above_the_threshold_is_unknown(
@@ -358,7 +367,9 @@ def test_a_script_that_is_gone_on_the_way_stops_it(bisect: Patchctl, tmp_path: P
 
 def test_what_is_no_verdict_stops_it(bisect: Patchctl, tmp_path: Path) -> None:
     ran = bisect(*UPSTREAM, "--", script(tmp_path, "exit 200"))
-    assert (ran.code, "exit 200, which is no verdict" in ran.stderr) == (6, True)
+    assert (ran.code, "ended with exit 200, which is no verdict" in ran.stderr) == (6, True)
+    killed = bisect(*UPSTREAM, "--", script(tmp_path, "kill -KILL $$", "killed.sh"))
+    assert (killed.code, "the command died of SIGKILL, which is no verdict" in killed.stderr) == (6, True)
 
 
 def test_a_crash_is_bad(bisect: Patchctl, tmp_path: Path, world: World) -> None:
@@ -420,6 +431,8 @@ def test_a_culprit_is_refused_when_nothing_that_was_compiled_differs(bisect: Pat
         ([*UPSTREAM, "--bench", "speed"], "nothing is given"),
         ([*UPSTREAM, "--match", "(", "--", "true"], "is no regular expression"),
         ([*UPSTREAM, "--bench", "x", "--threshold", "much", "--", "true"], "is no share"),
+        ([*UPSTREAM, "--threshold", "5%", "--", "true"], "--threshold 5% is for --bench METRIC"),
+        (["--continue", "--threshold", "5%"], "go alone"),
         ([*UPSTREAM, "--bench", "x", "--threshold", "+0.05", "--", "true"], "+0.05 could be +5% or +0.05%"),
         (["--stack", "old", "--patch", "p0", "--bad-base", "b3", "--until", "applies"], "no patch 'p0'"),
         (["--continue", "--good", "old"], "go alone"),
@@ -517,6 +530,7 @@ def test_the_log_holds_every_point_with_what_tests_it_again(bisect: Patchctl, tm
     shown = bisect("--log")
     assert shown.code == 0
     assert shown.stdout.splitlines()[-1].startswith("culprit: upstream")
+    assert bisect("--log", "--markdown").stdout.startswith("### culprit: upstream")
     points = answer(bisect("--log", "--json"))["points"]
     assert [point["point"] for point in points] == [point["point"] for point in found["points"]]
     assert len(counted(log)) == found["tests"]
@@ -536,6 +550,7 @@ def test_an_unfinished_bisect_says_how_to_go_on(bisect: Patchctl, tmp_path: Path
     assert len(re.findall(r"--try", shown)) == 2
     left = answer(bisect("--log", "--json"))
     assert (left["outcome"], left["why"]) == ("unknown", "not finished")
+    assert bisect("--log", "--markdown").stdout.startswith("### unknown: not finished\n")
 
 
 def test_it_can_be_continued_from_another_folder(patchctl: Patchctl, world: World) -> None:
@@ -582,6 +597,27 @@ def test_several_points_at_once_give_the_same_answer_and_leave_nothing_running(
     looked = len(counted(log))
     assert looked > len(found["points"])  # points that turned out not to be needed
     assert answer(bisect("--json", *ends, "--", check))["tests"] == 0
+
+
+def test_what_a_helper_has_seen_is_not_looked_at_again(bisect: Patchctl, tmp_path: Path, world: World) -> None:
+    """What is needed two points on is tested while the first is, and the point between them is not done by then."""
+    first, one, two, three, last = (STEP + away for away in (-15, -7, -3, -1, 1))
+    log = tmp_path / "ran"
+    check = script(
+        tmp_path,
+        f"build=$(engine | cut -d' ' -f1); echo $build >> {log}\n"
+        f"wait_for() {{ for _ in $(seq 500); do [ -e {tmp_path}/$1 ] && break; sleep 0.02; done; sleep 0.3; }}\n"
+        f"case $build in b{one}) wait_for b{three};; b{two}) [ -e {tmp_path}/b{one} ] || sleep 60;; esac\n"
+        f"touch {tmp_path}/$build\nengine | grep -q upstream=0",
+    )
+    ends = ("--stack", "bare", "--good-base", world.base(first), "--bad-base", world.base(last))
+    assert answer(bisect("--json", *ends, "--budget", "4", "--", check))["tests"] == 4  # both ends, each twice
+    found = answer(bisect("--json", *ends, "--jobs", "4", "--", check))
+    assert found["culprit"]["ids"] == [world.base(STEP)]
+    looks = {point["build"]: len(point["looks"]) for point in found["points"]}
+    assert looks == {first: 2, one: 1, two: 1, three: 1, STEP: 1, last: 2}
+    assert (found["tests"], found["from_ledger"]) == (4, 2)
+    assert counted(log).count(f"b{three}") == 1
 
 
 @pytest.mark.parametrize("more", [["--fresh"], ["--confidence", "0.5"]], ids=["fresh", "flaky"])
