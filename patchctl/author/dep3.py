@@ -32,6 +32,12 @@ class Said:
     issues: tuple[str, ...] = ()
     rest: tuple[str, ...] = ()
 
+    def taken_back(self) -> Said:
+        """Return it as words alone: what came from a commit, and landed as one, is not the reverse of that."""
+        names = {"pull request": self.pr, "from": self.commit, "landed as": self.landed}
+        told = (f"What it takes back, {name}: {value}" for name, value in names.items() if value)
+        return Said(issues=self.issues, rest=(*told, *self.rest))
+
 
 NOTHING = Said()
 

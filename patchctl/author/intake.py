@@ -89,6 +89,7 @@ def _draft(name: str, raw: bytes, way: Way, said: Said, **told: str) -> Draft:
     subject = told["subject"]
     if way.reverse:
         told = {**told, "subject": f'Revert "{subject}"', "body": f"{BACK}\n\n{told['body']}".strip()}
+        said = said.taken_back()
 
     def mail(diff: GitDiff) -> bytes:
         return compose(reversed_diff(diff.content, name) if way.reverse else diff.content, **told)

@@ -29,7 +29,7 @@ from patchctl.ship.facts import (
 )
 from patchctl.ship.package import command_line_settings
 from patchctl.smoke.install import Install, read_install
-from patchctl.smoke.plan import Case
+from patchctl.smoke.plan import Case, is_for
 from patchctl.smoke.result import proven, why_unproven
 from patchctl.smoke.runner import definition_key
 
@@ -190,6 +190,6 @@ def _other_build(stack: StackFile, source: Source, result: ResultFacts) -> str:
 def _other_tests(cases: Sequence[Case], result: ResultFacts) -> str:
     """Return which tests of the stack the result lacks, or has otherwise: passing some of them proves nothing."""
     found = {it.test: it.definition for it in result.tests}
-    wanted = [case for case in cases if case.test.variants is None or result.variant in case.test.variants]
+    wanted = [case for case in cases if is_for(case.test, result.variant, result.build.get("architectures") or ())]
     lacking = [case.test.name for case in wanted if found.get(case.test.name) != definition_key(case)]
     return f"it lacks these tests as they are now: {', '.join(lacking)}" if lacking else ""

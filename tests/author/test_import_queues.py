@@ -54,6 +54,18 @@ def test_a_patch_that_quilt_takes_back_is_imported_reversed(world: ForkWorld, pa
     assert "Its series takes this patch back (-R):\n\nLong story." in page(world, "revert-engine-second")
 
 
+def test_what_a_patch_says_of_itself_is_not_said_of_its_reverse(world: ForkWorld, patchctl: Patchctl) -> None:
+    """Else the commit that it takes back, which is in the base, would retire the revert."""
+    said = f"Origin: upstream, commit:{world.tip}\nApplied-Upstream: b2, commit:{world.tip}\n".encode()
+    world.put("q/made.patch", said + b"\n--- /dev/null\n+++ b/notes.md\n@@ -0,0 +1 @@\n+notes\n")
+    world.put("q/series", b"made.patch -R\n")
+    assert patchctl("import", world.mails / "q", "--stack", "q", "--base", world.tip, cwd=world.workspace).code == 0
+    told = page(world, "revert-made")
+    assert "drop_when" not in told
+    assert "upstream:" not in told.split("\n---\n")[0]
+    assert f"What it takes back, landed as: {world.tip}" in told
+
+
 def quilt_tree(world: ForkWorld, patches: Path) -> str:
     work = world.mails.parent / "work"
     git("clone", "--quiet", world.upstream, work)

@@ -188,6 +188,17 @@ def test_a_variant_of_the_command_line_that_was_brought_home_stays_in_the_eviden
     assert evidence(workspace)["variants"]["sm_1"] == brought
 
 
+def test_a_package_without_code_for_a_gpu_lacks_no_test_of_one(
+    workspace: BuiltDemo, patchctl: Callable[..., Ran]
+) -> None:
+    stack = workspace.root / "stacks" / "demo.yaml"
+    stack.write_text(stack.read_text().rstrip("\n") + "\n  - {name: on-gpu, gpu: true, command: {run: ['true']}}\n")
+    assert patchctl("package", "demo", "--variant", "release", cwd=workspace.root).code == 0
+    assert patchctl("smoke", "--package", "out/demo-release.tar.gz", cwd=workspace.root).code == 0
+    ran = patchctl("smoke", "demo", "--bring", "out/demo-release.tar.gz.result.json", cwd=workspace.root)
+    assert (ran.code, "demo release  proven" in ran.stdout) == (0, True), ran
+
+
 def test_a_package_that_is_not_proven_where_it_is_tried_is_exit_10_when_strict(
     workspace: BuiltDemo, patchctl: Callable[..., Ran]
 ) -> None:
