@@ -382,6 +382,8 @@ class Bisect:
         found = self._kept(states)
         for state, rows in found.items():
             for row in rows[len(self._rows(state)) :]:
+                if row.when >= self._began:  # a helper's, which counts
+                    self._within_budget()
                 self._noted(state, row)
         return {state: list(map(_look, rows)) for state, rows in found.items()}
 
