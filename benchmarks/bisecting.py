@@ -3,7 +3,8 @@
     python benchmarks/bisecting.py                     side by side: counts and wall time, cold and with a warm ledger
     python benchmarks/bisecting.py --runs 100          random runs of each kind with real builds: right, tests, builds
     python benchmarks/bisecting.py --flaky 30          end-to-end runs with a test that fails 30 % of the time
-    python benchmarks/bisecting.py --slower 30         end-to-end runs with a measured slowdown of 10 %
+    python benchmarks/bisecting.py --slower 30         end-to-end runs with a slowdown of 10 %, measured alone
+    python benchmarks/bisecting.py --beside 30         the same, measured beside what is always the same
     python benchmarks/bisecting.py --simulate 2000     calibration of the pure core: right, lower bound, mean repeats
 
 Upstreams are made for each run: hundreds of commits of a small C project, a stack of 8 to 16 patches, a culprit planted
@@ -87,9 +88,9 @@ def git_bisect(world: World, folder: Path) -> tuple[str, int, float]:
 
 
 def side_by_side(times: int) -> None:
-    """Print counts and seconds of both, on the same upstreams."""
+    """Print counts and seconds of both, on the same upstreams, without a patch and with eight carried at both ends."""
     rows: list[list[object]] = [
-        ["commits", "git tests", "tests", "points", "git s", "cold s", "warm s", "cold/git", "warm/git"]
+        ["commits", "patches", "git tests", "tests", "points", "git s", "cold s", "warm s", "cold/git", "warm/git"]
     ]
     for at in range(times):
         chance = random.Random(at)
@@ -97,20 +98,22 @@ def side_by_side(times: int) -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             os.environ["CCACHE_DIR"] = str(folder / "ccache-git")
-            world = make_world(folder, commits=commits, patches=0, culprit="0", step=chance.randint(2, commits))
-            world.stack("good", 1, ())
-            world.stack("bad", commits, ())
+            world = make_world(folder, commits=commits, patches=8, culprit="0", step=chance.randint(2, commits))
             check = script(folder / "check.sh", "engine | grep -q upstream=0")
             named, tests, git_seconds = git_bisect(world, folder)
-            os.environ["CCACHE_DIR"] = str(folder / "ccache-patchctl")
-            words = ("--good", "good", "--bad", "bad", "--", check)
-            cold, cold_seconds, _ = bisect(world, folder / "cache", *words)
-            _, warm_seconds, _ = bisect(world, folder / "cache", *words)
-            assert cold["culprit"]["ids"] == [named]
-            assert cold["tests"] <= tests + 4, (cold["tests"], tests)
-            ratios = [cold_seconds / git_seconds, warm_seconds / git_seconds]
-            counts = [commits, tests, cold["tests"], len(cold["points"])]
-            rows.append([*counts, git_seconds, cold_seconds, warm_seconds, *ratios])
+            for patches in ((), world.names):
+                world.stack("good", 1, patches)
+                world.stack("bad", commits, patches)
+                os.environ["CCACHE_DIR"] = str(folder / f"ccache-{len(patches)}")
+                cache, words = folder / f"cache{len(patches)}", ("--good", "good", "--bad", "bad", "--", check)
+                cold, cold_seconds, _ = bisect(world, cache, *words)
+                _, warm_seconds, _ = bisect(world, cache, *words)
+                assert cold["culprit"]["ids"] == [named]
+                assert cold["tests"] <= tests + 4, (cold["tests"], tests)
+                ratios = [cold_seconds / git_seconds, warm_seconds / git_seconds]
+                counts = [commits, len(patches), tests, cold["tests"], len(cold["points"])]
+                rows.append([*counts, git_seconds, cold_seconds, warm_seconds, *ratios])
+                print(*rows[-1], file=sys.stderr, flush=True)
     table("one axis, beside git bisect run", rows)
 
 
@@ -160,7 +163,7 @@ class Planted:
 
     @property
     def permitted(self) -> float:
-        """Return how many tests it may take, skips not counted: the logarithms and four, three for a commit alone.
+        """Return how many points it may take, skips not counted: the logarithms and four, three for a commit alone.
 
         So docs/bisect.md has it: for a commit both ends carry the same patches, and nothing tells the axes apart.
         """
@@ -170,15 +173,12 @@ class Planted:
 
 
 def random_runs(first: int, runs: int, kinds: Sequence[str]) -> None:
-    """Print for each kind how many runs were right, what they cost, and how many took more tests than permitted.
-
-    Counted without and with the repeat of each end.
-    """
-    head = ["kind", "right", "of", "points mean", "max", "over", "tests mean", "max", "over"]
+    """Print for each kind how many runs were right, what they cost, and how many took more points than permitted."""
+    head = ["kind", "right", "of", "points mean", "max", "over", "tests mean", "max", "repeats mean", "max"]
     head += ["skips mean", "builds mean", "seconds mean"]
     rows: list[list[object]] = [list(head)]
     for kind in kinds:
-        right, over, points, tests, skipped, builds, taken = 0, [0, 0], [], [], [], [], []
+        right, over, points, tests, repeats, skipped, builds, taken = 0, 0, [], [], [], [], [], []
         for seed in range(first, runs):
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
@@ -190,14 +190,16 @@ def random_runs(first: int, runs: int, kinds: Sequence[str]) -> None:
                 right += planted.right(found)
                 points.append(len(found["points"]) - skips)
                 tests.append(found["tests"] - skips)
-                over = [count + (of[-1] > planted.permitted) for count, of in zip(over, (points, tests), strict=True)]
+                over += points[-1] > planted.permitted
+                repeats.append(found["repeats"])
                 skipped.append(skips)
                 builds.append(found["builds"])
                 taken.append(seconds)
-            said = f"{right} right, {points[-1]} points, {tests[-1]} tests of {planted.permitted}, {skips} skips"
-            said += f", {builds[-1]} builds, {seconds:.1f} s"
+            said = f"{right} right, {points[-1]} points of {planted.permitted}, {tests[-1]} tests, {skips} skips"
+            said += f", {repeats[-1]} repeats, {builds[-1]} builds, {seconds:.1f} s"
             print(f"{kind} {seed}: {said}", file=sys.stderr, flush=True)
-        counts = [statistics.mean(points), max(points), over[0], statistics.mean(tests), max(tests), over[1]]
+        counts = [statistics.mean(points), max(points), over, statistics.mean(tests), max(tests)]
+        counts += [statistics.mean(repeats), max(repeats)]
         means = [statistics.mean(skipped), statistics.mean(builds), statistics.mean(taken)]
         rows.append([kind, right, len(points), *counts, *means])
         table(f"{kind}: real builds", [rows[0], rows[-1]])
@@ -210,16 +212,31 @@ FLAKY = "engine | grep -q upstream=0 && exit 0\n[ $(od -An -N2 -tu2 /dev/urandom
 # How fast one loop ran, once, by its processor time: whatever else the machine does is in it.
 SLOWER = """\
 n=1000000; engine | grep -q upstream=1 && n=1100000
-python3 - $n <<'END'
+python3 -IS - $n <<'END'
 import sys, time
 start, total = time.process_time(), 0
 for i in range(int(sys.argv[1])):
     total += i * i
 print('{"speed": %f}' % (1 / (time.process_time() - start)))
 END"""
+# The same loop in ten parts by turns with one that is always the same: what else the machine does is in both.
+BESIDE = """\
+n=1000000; engine | grep -q upstream=1 && n=1100000
+python3 -IS - $n <<'END'
+import sys, time
+def seconds(turns):
+    start, total = time.process_time(), 0
+    for i in range(turns):
+        total += i * i
+    return time.process_time() - start
+parts = [(seconds(100000), seconds(int(sys.argv[1]) // 10)) for _ in range(10)]
+print('{"speed": %f}' % (sum(same for same, _ in parts) / sum(asked for _, asked in parts)))
+END"""
+MEASURED = ("--bench", "speed", "--threshold", "3%", "--budget", "1000")
 NOISES = {
     "fails 30 % where bad": (FLAKY, ("--confidence", "0.95")),
-    "10 % slower, measured": (SLOWER, ("--bench", "speed", "--threshold", "3%", "--budget", "1000")),
+    "10 % slower, measured alone": (SLOWER, MEASURED),
+    "10 % slower, measured beside a fixed loop": (BESIDE, MEASURED),
 }
 
 
@@ -306,18 +323,19 @@ def main() -> None:
     parser.add_argument("--kind", action="append", choices=KINDS)
     parser.add_argument("--flaky", type=int)
     parser.add_argument("--slower", type=int)
+    parser.add_argument("--beside", type=int)
     parser.add_argument("--simulate", type=int)
     words = parser.parse_args()
     if shutil.which("ccache") is None:
         sys.exit("ccache is needed: both sides use it")
     if words.runs:
         random_runs(words.first, words.runs, words.kind or KINDS)
-    for label, runs in zip(NOISES, (words.flaky, words.slower), strict=True):
+    for label, runs in zip(NOISES, (words.flaky, words.slower, words.beside), strict=True):
         if runs:
             noisy_runs(label, runs)
     if words.simulate:
         simulations(words.simulate)
-    if not (words.runs or words.flaky or words.slower or words.simulate):
+    if not (words.runs or words.flaky or words.slower or words.beside or words.simulate):
         side_by_side(words.times)
 
 

@@ -243,13 +243,13 @@ class Store:
         """Return the commit a person names: all 40 digits, ``b9187``, a branch or a tag of upstream.
 
         ``bN`` is a tag of that name, else the commit N on upstream's main line; never an abbreviated id, which it could
-        be mistaken for. Raises PatchctlError with exit code 3 when there is none, 7 without a network.
+        be mistaken for. Raises PatchctlError with exit code 2 when there is none, 7 without a network.
         """
         if OID.fullmatch(name):
             self.ensure_commit(name)
             return name
         if re.fullmatch(r"[0-9a-f]{4,39}", name) and not BUILD_NAME.fullmatch(name):
-            raise PatchctlError(Code.INVALID, f"{name} is an abbreviated commit id; give all 40 digits")
+            raise PatchctlError(Code.USAGE, f"{name} is an abbreviated commit id; give all 40 digits")
         refs = self.remote_refs()
         for ref in (f"refs/tags/{name}", f"refs/heads/{name}", name):
             oid = refs.get(f"{ref}^{{}}") or refs.get(ref)
@@ -262,7 +262,7 @@ class Store:
         if found is None:
             where = self.url if self.place == self.url else f"{self.url} (mirror {self.place})"
             hint = "; give the commit's 40 digits" if build else ""
-            raise PatchctlError(Code.INVALID, f"{where} has no branch, tag or build {name}{hint}")
+            raise PatchctlError(Code.USAGE, f"{where} has no branch, tag or build {name}{hint}")
         return found
 
     def _is_named(self, name: str, oid: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 import shutil
 import signal
@@ -10,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.upstreams.maker import template
@@ -19,11 +22,32 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 REAL_HOME = Path.home()
+HOMES = itertools.count()
 WATCHED = [REAL_HOME / ".gitconfig", REAL_HOME / ".config", REAL_HOME / ".cache" / "patchctl"]
 
 # Who starts the tests in the background may have them ignore these; programs that are tested would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# How long an example takes is the machine's doing, not the code's.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
+
+collect_ignore = ["mutants/out"]  # upstream's own tests, in what was built there
+
+# Where compiled modules are not kept, each of the hundreds of programs that are started compiles them all again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of workers, one more than processors: tests wait for disks and programs much of the time."""
+    return 1 + (os.cpu_count() or 1)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among what the tests make, not each time among themselves."""
+    gc.freeze()
 
 
 def _seen() -> dict[str, int]:
@@ -44,10 +68,17 @@ def _templates_go_with_the_tests() -> Iterator[None]:
         shutil.rmtree(template())
 
 
+def shared(factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that the workers of one run of the tests share."""
+    base = factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the test a home of its own and return it."""
-    home = tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.getbasetemp() / "homes" / str(next(HOMES))
+    home.mkdir(parents=True)
     for name in list(os.environ):
         if name.startswith(("GIT_", "GITHUB_", "GH_", "PATCHCTL_", "CCACHE_", "XDG_")):
             monkeypatch.delenv(name)
@@ -55,7 +86,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     monkeypatch.setenv("PATCHCTL_CACHE", str(home / "cache"))
     monkeypatch.setenv("PATCHCTL_CONFIG", str(home / "config.yaml"))
-    monkeypatch.setenv("CCACHE_DIR", str(tmp_path_factory.getbasetemp() / "ccache"))
+    monkeypatch.setenv("CCACHE_DIR", str(shared(tmp_path_factory) / "ccache"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("NO_COLOR", "1")
     return home

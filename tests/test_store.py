@@ -314,7 +314,7 @@ def test_a_build_that_is_also_the_beginning_of_an_id_is_the_build(tmp_path: Path
 def test_an_abbreviated_id_is_refused(name: str, store: Store) -> None:
     with pytest.raises(PatchctlError, match="abbreviated commit id; give all 40 digits") as error:
         store.resolve(name)
-    assert error.value.exit_code == Code.INVALID
+    assert error.value.exit_code == Code.USAGE
 
 
 def test_a_commit_upstream_does_not_have_is_told_in_one_line(world: World, patchctl: Patchctl) -> None:

@@ -99,7 +99,6 @@ def as_object(bisect: Bisect, answer: Answer, replay: Sequence[str]) -> dict[str
         "axes": _axes(bisect.axes),
         "probabilities": _probabilities(bisect),
         "points": [_point(bisect, point, replay) for point in in_order(bisect)],
-        "tests": sum(point.taken for point in bisect.points.values()),
         **totals(bisect),
     }
 
@@ -128,11 +127,16 @@ def in_order(bisect: Bisect) -> list[Point]:
 
 
 def totals(bisect: Bisect) -> dict[str, Any]:
-    """Return how much was done and saved: builds, points taken from the ledger, seconds of builds and tests."""
+    """Return how much was done and saved: tests, builds, points taken from the ledger, seconds of builds and tests.
+
+    A test of a point that was looked at before is a repeat.
+    """
     mine = [row for point in bisect.points.values() for row in point.rows[len(point.rows) - point.taken :]]
     known = [point for point in bisect.points.values() if not point.taken]
     commits = max(bisect.axes.space.steps, 1)
     return {
+        "tests": len(mine),
+        "repeats": sum(point.taken - (point.taken == len(point.rows)) for point in bisect.points.values()),
         "builds": sum(1 for row in mine if row.built),
         "from_ledger": len(known),
         "saved": max(commits + 1 - sum(1 for row in mine if row.built), 0),
@@ -259,9 +263,7 @@ def markdown(bisect: Bisect, answer: Answer, replay: Sequence[str]) -> str:
     if answer.found is not None:
         lines += [f"* {_md(line)}" for line in (*details(axes, answer.found), *notes(bisect, answer))]
         lines += [f"* {told}" for told in [sure(bisect, answer)] if told]
-    counted = totals(bisect)
-    done = f"{many(counted['builds'], 'build')}, {many(counted['from_ledger'], 'point')} known before"
-    lines += [f"* {done}, {counted['seconds']:.0f} s", ""]
+    lines += [f"* {done(bisect)}, {totals(bisect)['seconds']:.0f} s", ""]
     lines += ["| point | verdict | looks | detail |", "|---|---|---|---|"]
     for point in in_order(bisect):
         row = point.rows[0]
@@ -269,6 +271,15 @@ def markdown(bisect: Bisect, answer: Answer, replay: Sequence[str]) -> str:
             f"| {_md(axes.label(point.state))} | {judged(bisect, point)} | {len(point.rows)} | {_md(row.detail)} |"
         )
     return "\n".join([*lines, "", "```", *(replay_line(bisect, p, replay) for p in _edge(bisect, answer)), "```"])
+
+
+def done(bisect: Bisect) -> str:
+    """Return in words what an answer took: points, tests, those of them that are repeats, builds."""
+    counted = totals(bisect)
+    repeats = f" ({many(counted['repeats'], 'repeat')})" if counted["repeats"] else ""
+    known = f"{counted['from_ledger']} known before"
+    tests, builds = many(counted["tests"], "test"), many(counted["builds"], "build")
+    return f"{many(len(bisect.points), 'point')}, {known}; {tests}{repeats}, {builds}"
 
 
 def _edge(bisect: Bisect, answer: Answer) -> list[Point]:
@@ -282,7 +293,7 @@ def sure(bisect: Bisect, answer: Answer) -> str:
     if isinstance(bisect.predicate, Until):
         return ""
     if answer.certain:
-        return "taken as certain: the test said the same each time at both ends"
+        return "taken as certain: where the test was asked again it said the same"
     return f"{answer.confidence:.1%} sure"
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from patchctl.bisect.line import Range, narrow
-from patchctl.bisect.noise import Tally, information, posterior, spread
+from patchctl.bisect.noise import Tally, information, posterior
 from patchctl.bisect.space import State, Verdict
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ class Evidence(ABC):
         """Return this evidence with one more look, as if it had ended so."""
         other = self.copy()
         other.looks = defaultdict(list, {key: list(found) for key, found in self.looks.items()})
-        other.add(state, Look(verdict, float(verdict is Verdict.BAD)))
+        # At a time of its own, since looks of one time are one look.
+        other.add(state, Look(verdict, float(verdict is Verdict.BAD), -1.0 - len(self.looks)))
         return other
 
     @abstractmethod
@@ -129,8 +130,15 @@ class Evidence(ABC):
         return self.verdict(state)
 
     @abstractmethod
-    def ends(self, good: State, bad: State) -> None:
-        """Make sure that the ends are what they are said to be; raises EndsError."""
+    def ends(self, good: State, bad: State, *, bad_again: bool = True) -> None:
+        """Make sure that the ends are what they are said to be; raises EndsError.
+
+        Without ``bad_again`` the second look at the bad one is left to ``again``.
+        """
+
+    @abstractmethod
+    def again(self, end: State, unless: Sequence[State] = ()) -> None:
+        """Look at an end a second time, unless these points, which are bad as it is, were looked at twice."""
 
     @abstractmethod
     def ask(self, state: State) -> Verdict:
@@ -158,12 +166,13 @@ class Exact(Evidence):
         """Return evidence of the same kind, without looks."""
         return Exact(self.recall, self.cost, looks_at_ends=self.looks_at_ends)
 
-    def ends(self, good: State, bad: State) -> None:
-        """Look at both ends, and then again where a repeat is wanted."""
+    def ends(self, good: State, bad: State, *, bad_again: bool = True) -> None:
+        """Look at both ends, and then again where a repeat is wanted; always where they are not what they should be."""
         self.remember((good, bad))
         seen = [self._end(state) for state in (good, bad)]
-        for state in (good, bad):
-            self._repeat(state)
+        self._repeat(good, self.looks_at_ends)
+        enough = bad_again or seen != [Verdict.GOOD, Verdict.BAD]
+        self._repeat(bad, self.looks_at_ends if enough else 1)
         if seen == [Verdict.BAD, Verdict.GOOD]:
             raise EndsError("swapped", good)
         if seen[0] is not Verdict.GOOD:
@@ -177,12 +186,17 @@ class Exact(Evidence):
             raise EndsError("skip", state)
         return verdict
 
-    def _repeat(self, state: State) -> None:
+    def _repeat(self, state: State, times: int) -> None:
         looks = self.looks[state]
         if len({look.verdict for look in looks}) > 1:
             raise EndsError("flaky", state)
-        if len(looks) < self.looks_at_ends:
+        if len(looks) < times:
             raise NeedError(state)
+
+    def again(self, end: State, unless: Sequence[State] = ()) -> None:
+        """Look at an end a second time; points of one tree share a look, which is one then."""
+        if len({look.when for state in unless for look in self.looks[state]}) < self.looks_at_ends:
+            self._repeat(end, self.looks_at_ends)
 
     def ask(self, state: State) -> Verdict:
         """Return the verdict of the one look."""
@@ -297,7 +311,7 @@ class Noisy(Evidence):
             return 0.5
         return posterior(self.model, [NO_LOOK, tally, NO_LOOK], *self._known())[0].share
 
-    def ends(self, good: State, bad: State) -> None:
+    def ends(self, good: State, bad: State, *, bad_again: bool = True) -> None:  # noqa: ARG002 - the signature
         """Look at both ends in turns until they differ beyond doubt."""
         self._ends = (good, bad)
         for state in (good, bad):
@@ -310,24 +324,27 @@ class Noisy(Evidence):
             # In turns, and not always the same one first: what drifts must not look like a difference.
             raise NeedError(good if one < other or (one == other and one % 2 == 0) else bad)
 
+    def again(self, end: State, unless: Sequence[State] = ()) -> None:
+        """Looks were taken by turns already."""
+
     def _told_apart(self, good: State, bad: State) -> bool:
         """Return whether the ends differ beyond doubt: as soon as they once did, later looks do not undo it.
 
         That what they differ by does not count has to be beyond doubt too. That it counts has to be as sure as the
         answer: it is no part of it.
         """
-        values = [self._values(state) for state in (good, bad)]
+        fewest, permitted = min(self.tally(state).number for state in (good, bad)), self._at_ends
         for count in COMPARED:
-            if min(map(len, values)) < count:
+            if fewest < count:
                 return False
             if count not in self._compared:
-                self._compared[count] = self._compare(*(_tally(some[:count]) for some in values))
+                self._compared[count] = self._compare(*(_tally(self._values(at)[:count]) for at in (good, bad)))
             seen = self._compared[count]
-            if max(seen.counts, seen.counts_better) <= self._at_ends:
+            if max(seen.counts, seen.counts_better) <= permitted:
                 raise EndsError("small", bad)
-            if seen.worse <= self._at_ends:
+            if seen.worse <= permitted:
                 raise EndsError("swapped", good)
-            if 1 - seen.worse <= self._at_ends and seen.counts >= self.confidence:
+            if 1 - seen.worse <= permitted and seen.counts >= self.confidence:
                 self.error += RESERVE * (1 - seen.worse)
                 return True
         return False
@@ -400,7 +417,7 @@ class Noisy(Evidence):
 
     def _most_telling(self, states: Sequence[State], steps: Sequence[Step], stops: Sequence[int]) -> State:
         """Return the point of a line to look at; an end of the line also tells, of what good and bad look like."""
-        within = spread(*self._known())
+        within = self.model.spread(*self._known())
         told = information(self.model, steps, within)
         costs = {at: self.cost(states[at]) for at in stops}
         # However cheap a look is, many that tell little are no way to an answer.

@@ -25,10 +25,15 @@ def far_off(values: Sequence[float], apart: float) -> list[int]:
 
     No look is far that may only be of the other level: ``apart`` is how far apart the levels seem to be.
     """
-    around = (sorted(values[max(at - BESIDE, 0) : at + BESIDE + 1]) for at in range(len(values)))
-    away = [abs(value - near[len(near) // 2]) for value, near in zip(values, around, strict=True)]
+    around = [_middle(tuple(values[max(at - BESIDE, 0) : at + BESIDE + 1])) for at in range(len(values))]
+    away = [abs(value - middle) for value, middle in zip(values, around, strict=True)]
     usual = sorted(away)[len(away) // 2]
     return [at for at, one in enumerate(away) if one > apart + FAR * usual] if usual else []
+
+
+@functools.lru_cache(maxsize=2**12)
+def _middle(values: tuple[float, ...]) -> float:
+    return sorted(values)[len(values) // 2]
 
 
 class Contrast(NamedTuple):
@@ -39,61 +44,86 @@ class Contrast(NamedTuple):
     weight: float
 
 
-def contrasts(values: tuple[float, ...], is_bad: Sequence[float]) -> list[Contrast]:
+def contrasts(values: tuple[float, ...], is_bad: bytes) -> list[Contrast]:
     """Return how looks differ in level, for each speed at which both levels may move together.
 
-    ``is_bad`` is 1.0 for a look of the bad level and 0.0 for one of the good level; there are three looks at least, of
+    ``is_bad`` is 1 for a look of the bad level and 0 for one of the good level; there are three looks at least, of
     both levels.
     """
-    return [_contrast(values, is_bad, speed) for speed in SPEEDS]
+    return [_contrast(run, _gains(speed, len(values))[len(values) - 2][2], len(values) - 2)
+            for speed, run in zip(SPEEDS, _run(values, is_bad), strict=True)]  # fmt: skip
 
 
-def _contrast(values: tuple[float, ...], is_bad: Sequence[float], speed: float) -> Contrast:
-    """Return the contrast when the level takes a step of variance ``speed`` (of that of a look) between two looks.
+class Run(NamedTuple):
+    """What Kalman's filter made of looks up to one, of their values and of which level each is, and weighed sums.
 
     From each look is taken what is expected after those before it, which leaves numbers without memory; the same is
     done to which level each look is of, and one is fitted to the other.
     """
-    gains = _gains(speed, len(values))
-    left, yy = _surprises(values, speed)
-    of, xx, xy = is_bad[0], 0.0, 0.0
-    for now, y, (gain, share, _) in zip(is_bad[1:], left, gains, strict=True):
-        x = now - of
-        of += gain * x
-        xx += share * x * x
-        xy += share * x * y
-    free = len(values) - 2
+
+    level: float
+    yy: float = 0.0
+    of: float = 0.0
+    xx: float = 0.0
+    xy: float = 0.0
+
+
+def _contrast(run: Run, logs: float, free: int) -> Contrast:
+    _, yy, _, xx, xy = run
     rest = yy - xy * xy / xx
     # What rounding leaves of looks that lie on both levels is nothing.
     error = math.sqrt(rest / free / xx) if rest > 1e-18 * yy else 0.0
-    weight = 0.5 * (gains[-1][2] - math.log(xx) - free * math.log(max(rest, 1e-20 * yy, 1e-300)))
+    weight = 0.5 * (logs - math.log(xx) - free * math.log(max(rest, 1e-20 * yy, 1e-300)))
     return Contrast(xy / xx, error, weight)
 
 
-@functools.lru_cache(maxsize=64)
-def _surprises(values: tuple[float, ...], speed: float) -> tuple[list[float], float]:
-    """Return each value but the first less what was expected, and the sum of their squares, weighed."""
-    level, whole, found = values[0], 0.0, []
-    for value, (gain, share, _) in zip(values[1:], _gains(speed, len(values)), strict=True):
-        found.append(value - level)
-        level += gain * found[-1]
-        whole += share * found[-1] * found[-1]
-    return found, whole
+def _run(values: tuple[float, ...], is_bad: bytes) -> list[Run]:
+    """Return what became of all looks, for each speed: with one more than before, only that has to be run."""
+    here = _runs(values)
+    if is_bad not in here:
+        known = _runs(values[:-1]).get(is_bad[:-1])
+        start = 1 if known is None else len(values) - 1
+        begun = known or [Run(values[0], of=float(is_bad[0]))] * len(SPEEDS)
+        here[is_bad] = [_on(run, speed, values, is_bad, start) for run, speed in zip(begun, SPEEDS, strict=True)]
+    return here[is_bad]
 
 
-@functools.lru_cache(maxsize=1024)
-def _gains(speed: float, count: int) -> list[tuple[float, float, float]]:
-    """Return for each look but the first what Kalman's filter makes of it: gain, weight, sum of logarithms of weights.
+@functools.lru_cache(maxsize=16)
+def _runs(values: tuple[float, ...]) -> dict[bytes, list[Run]]:  # noqa: ARG001 - what is remembered of these
+    """Return what was made of these looks, by which of them are bad."""
+    return {}
 
-    It starts knowing no level.
+
+def _on(run: Run, speed: float, values: tuple[float, ...], is_bad: bytes, start: int) -> Run:
+    """Return what becomes of a run with the looks from ``start`` on.
+
+    The level takes a step of variance ``speed`` (of that of a look) between two looks.
     """
-    unsure, logs, found = 1.0, 0.0, []
-    for _ in range(count - 1):
-        unsure += speed
-        whole = unsure + 1.0
-        unsure /= whole
-        logs -= math.log(whole)
-        found.append((unsure, 1.0 / whole, logs))
+    level, yy, of, xx, xy = run
+    gains = _gains(speed, len(values))[start - 1 : len(values) - 1]
+    for value, now, (gain, share, _) in zip(values[start:], is_bad[start:], gains, strict=True):
+        y, x = value - level, now - of
+        level += gain * y
+        of += gain * x
+        yy += share * y * y
+        xx += share * x * x
+        xy += share * x * y
+    return Run(level, yy, of, xx, xy)
+
+
+_GAINS: dict[float, list[tuple[float, float, float]]] = {speed: [] for speed in SPEEDS}
+
+
+def _gains(speed: float, count: int) -> list[tuple[float, float, float]]:
+    """Return for each of so many looks but the first what the filter makes of it, and perhaps of more.
+
+    Gain, weight, sum of the logarithms of all weights so far. It starts knowing no level.
+    """
+    found = _GAINS[speed]
+    while len(found) < count - 1:
+        unsure, _, logs = found[-1] if found else (1.0, 1.0, 0.0)
+        whole = unsure + speed + 1.0
+        found.append(((unsure + speed) / whole, 1.0 / whole, logs - math.log(whole)))
     return found
 
 
@@ -103,6 +133,7 @@ def sum_of_logs(logs: Sequence[float]) -> float:
     return top + math.log(sum(math.exp(one - top) for one in logs))
 
 
+@functools.lru_cache(maxsize=2**14)
 def log_beta(a: float, b: float) -> float:
     """Return the logarithm of the beta function."""
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 
 _WHEN = operator.itemgetter(0)
+Sum = tuple[int, float]  # how many looks, and what they add up to
 
 
 class Tally(NamedTuple):
-    """Looks added up: how many, their sum, and each with when it was taken, in that order."""
+    """Looks added up: how many, their sum, and each with when it was taken."""
 
     number: int = 0
     total: float = 0.0
@@ -34,17 +35,14 @@ class Tally(NamedTuple):
 
     def __add__(self, other: Tally) -> Tally:  # type: ignore[override]
         """Return the looks of both."""
-        taken = self.taken + other.taken
-        if self.taken and other.taken:
-            taken = tuple(sorted(taken, key=_WHEN))
-        return Tally(self.number + other.number, self.total + other.total, taken)
+        return Tally(self.number + other.number, self.total + other.total, self.taken + other.taken)
 
     @staticmethod
     def of(values: Iterable[float], when: Iterable[float] | None = None) -> Tally:
         """Return the tally of these values; without ``when`` they were taken one after the other."""
         listed = list(values)
         times = range(len(listed)) if when is None else when
-        return Tally(len(listed), sum(listed), tuple(sorted(zip(map(float, times), listed, strict=True), key=_WHEN)))
+        return Tally(len(listed), sum(listed), tuple(zip(map(float, times), listed, strict=True)))
 
     def times(self, factor: float) -> Tally:
         """Return the tally of what was seen, times a factor."""
@@ -61,6 +59,16 @@ class Tally(NamedTuple):
         return [value for _, value in self.taken]
 
 
+class Parted(NamedTuple):
+    """If the looks before a step come from the good source and the others from the bad one: the logarithm of how likely
+    that is, and what the next look of either is expected to be.
+    """
+
+    weight: float
+    before: float
+    after: float
+
+
 class Model(Protocol):
     """How looks come about; ``turns``: no point is looked at twice running, since both may be off alike.
 
@@ -70,20 +78,17 @@ class Model(Protocol):
     turns: bool
     threshold: float
 
-    def tamed(self, looks: Sequence[Tally], good: Tally, bad: Tally) -> list[Tally]:
-        """Return these looks without what is out of all proportion to the good and bad ones known."""
-
-    def weigh(self, good: Tally, bad: Tally) -> float:
-        """Return the logarithm of how likely it is that these looks come from two sources, parted like this."""
+    def parted(self, looks: Sequence[Tally], good: Tally, bad: Tally) -> list[Parted]:
+        """Return what looks at a line of positions tell of each step, with those known to come from either source."""
 
     def differ(self, good: Tally, bad: Tally, by: float = 0.0) -> float:
         """Return the probability that the bad source is worse than the good one, by this share of it at least."""
 
-    def expect(self, tally: Tally) -> float:
-        """Return what the next look of a source with these looks is expected to be."""
-
     def inner(self, expected: float) -> float:
         """Return what has to be averaged beside the expectation to know what a look would tell."""
+
+    def spread(self, good: Tally, bad: Tally) -> float:
+        """Return the variance of one look within its source, where a look tells by that."""
 
     def telling(self, expected: float, inner: float, spread: float, bad: float, least: float) -> float:
         """Return the information (bits) of a look that is of the bad source with probability ``bad``.
@@ -107,25 +112,27 @@ class Flaky:
     turns = False
     threshold = 0.0  # that it fails more often is enough
 
-    def tamed(self, looks: Sequence[Tally], good: Tally, bad: Tally) -> list[Tally]:  # noqa: ARG002 - the model's signature
-        """Return these looks."""
-        return list(looks)
-
-    def weigh(self, good: Tally, bad: Tally) -> float:
-        """Return the logarithm of both Beta-binomial likelihoods, the probabilities integrated out."""
-        return _beta_binomial(good, *GOOD_PRIOR) + _beta_binomial(bad, *BAD_PRIOR)
+    def parted(self, looks: Sequence[Tally], good: Tally, bad: Tally) -> list[Parted]:
+        """Return both Beta-binomial likelihoods, the probabilities integrated out."""
+        found: list[Parted] = []
+        for tally, before, rest in _cuts(looks, good, bad):
+            if tally.number or not found:
+                weight = _beta_binomial(*before, *GOOD_PRIOR) + _beta_binomial(*rest, *BAD_PRIOR)
+                step = Parted(weight, _failing(*before), _failing(*rest))
+            found.append(step)
+        return found
 
     def differ(self, good: Tally, bad: Tally, by: float = 0.0) -> float:  # noqa: ARG002 - the model's signature
         """Return the probability that bad versions fail more often, with flat priors."""
         return _beta_less((1 + good.total, 1 + good.number - good.total), (1 + bad.total, 1 + bad.number - bad.total))
 
-    def expect(self, tally: Tally) -> float:
-        """Return the share of failures, pulled a little to the middle."""
-        return (tally.total + 0.5) / (tally.number + 1)
-
     def inner(self, expected: float) -> float:
         """Return the entropy of one look."""
         return entropy(expected)
+
+    def spread(self, good: Tally, bad: Tally) -> float:  # noqa: ARG002 - the model's signature
+        """Return nothing: what a look tells is in how often it fails."""
+        return 0.0
 
     def telling(self, expected: float, inner: float, spread: float, bad: float, least: float) -> float:  # noqa: ARG002
         """Return the mutual information of the look and its source."""
@@ -157,10 +164,20 @@ class Measured:
         odd = {line[at][0] for at in far_off([value for _, value in line], apart)}
         return [tally.without(odd) for tally in looks] if odd else list(looks)
 
-    def weigh(self, good: Tally, bad: Tally) -> float:
-        """Return the logarithm of the normal likelihood, levels and spread integrated out under flat priors."""
-        found = _compared(good, bad)
-        return TEMPER * sum_of_logs([contrast.weight for contrast in found]) if found else 0.0
+    def parted(self, looks: Sequence[Tally], good: Tally, bad: Tally) -> list[Parted]:
+        """Return the normal likelihood, levels and spread integrated out under flat priors."""
+        *looks, good, bad = self.tamed((*looks, good, bad), good, bad)
+        line = sorted([(*look, at) for at, tally in enumerate((good, *looks, bad)) for look in tally.taken], key=_WHEN)
+        values, found = tuple(look[1] for look in line), list[Parted]()
+        for step, (tally, before, rest) in enumerate(_cuts(looks, good, bad), 1):
+            if tally.number or not found:
+                weight = 0.0
+                if _comparable(before[0], rest[0]):
+                    is_bad = bytes([look[2] > step for look in line])
+                    weight = TEMPER * sum_of_logs([contrast.weight for contrast in contrasts(values, is_bad)])
+                parted = Parted(weight, _level(*before), _level(*rest))
+            found.append(parted)
+        return found
 
     def differ(self, good: Tally, bad: Tally, by: float = 0.0) -> float:
         """Return the probability that the bad level is worse by this share: Student's t with a common spread.
@@ -168,7 +185,7 @@ class Measured:
         The bad looks are compared with good ones made worse by the share: how well the good level is known counts too.
         """
         good, bad = self.tamed((good, bad), good, bad)
-        level = self.expect(good)
+        level = _level(good.number, good.total)
         found = _compared(good.times(1 + by * self.worse * math.copysign(1, level)), bad)
         if not found:
             return 0.5
@@ -187,13 +204,13 @@ class Measured:
             return tie if gap == least else float(gap > least)
         return student(gap / contrast.error, free)
 
-    def expect(self, tally: Tally) -> float:
-        """Return the level."""
-        return tally.total / tally.number if tally.number else 0.0
-
     def inner(self, expected: float) -> float:
         """Return the square: with it comes how far the levels lie apart."""
         return expected * expected
+
+    def spread(self, good: Tally, bad: Tally) -> float:
+        """Return the variance of one look around its level."""
+        return (_scatter(good) + _scatter(bad)) / max(good.number + bad.number - 2, 1)
 
     def telling(self, expected: float, inner: float, spread: float, bad: float, least: float) -> float:
         """Return the information of a normal look whose level is uncertain: at most that of which level it is."""
@@ -204,10 +221,35 @@ class Measured:
 
 def _compared(good: Tally, bad: Tally) -> list[Contrast]:
     """Return how far apart both are, for each speed; nothing where there are too few to tell."""
-    if not good.number or not bad.number or good.number + bad.number < 4:
+    if not _comparable(good.number, bad.number):
         return []
-    line = sorted([(*look, 0.0) for look in good.taken] + [(*look, 1.0) for look in bad.taken], key=_WHEN)
-    return contrasts(tuple(look[1] for look in line), [look[2] for look in line])
+    line = sorted([(*look, 0) for look in good.taken] + [(*look, 1) for look in bad.taken], key=_WHEN)
+    return contrasts(tuple(look[1] for look in line), bytes(look[2] for look in line))
+
+
+def _comparable(good: int, bad: int) -> bool:
+    return good > 0 and bad > 0 and good + bad >= 4
+
+
+def _cuts(looks: Sequence[Tally], good: Tally, bad: Tally) -> list[tuple[Tally, Sum, Sum]]:
+    """Return for each step of a line the looks at the position before it, and all before and after it added up."""
+    after = [(bad.number, bad.total)]
+    for tally in reversed(looks[1:]):
+        after.append((after[-1][0] + tally.number, after[-1][1] + tally.total))
+    before, found = (good.number, good.total), []
+    for tally in looks[:-1]:
+        before = (before[0] + tally.number, before[1] + tally.total)
+        found.append((tally, before, after.pop()))
+    return found
+
+
+def _level(number: int, total: float) -> float:
+    return total / number if number else 0.0
+
+
+def _failing(number: int, fails: float) -> float:
+    """Return the share of failures, pulled a little to the middle."""
+    return (fails + 0.5) / (number + 1)
 
 
 class Step(NamedTuple):
@@ -224,22 +266,13 @@ def posterior(model: Model, looks: Sequence[Tally], good: Tally, bad: Tally, *, 
     ``looks`` are those at each position; ``good`` and ``bad`` those known to come from either source; ``last`` weighs
     the last step against one of each other beforehand.
     """
-    *looks, good, bad = model.tamed((*looks, good, bad), good, bad)
-    after = [Tally()] * (len(looks) + 1)
-    for at in range(len(looks) - 1, -1, -1):
-        after[at] = after[at + 1] + looks[at] if looks[at].number else after[at + 1]
-    before, found = good, []
-    for step in range(1, len(looks)):
-        if step == 1 or looks[step - 1].number:
-            before += looks[step - 1]
-            rest = bad + after[step]
-            parted = (model.weigh(before, rest), model.expect(before), model.expect(rest))
-        found.append(parted)
-    logs = [weight + (math.log(last) if at == len(found) else 0.0) for at, (weight, *_) in enumerate(found, 1)]
+    found = model.parted(looks, good, bad)
+    logs = [step.weight for step in found]
+    logs[-1] += math.log(last)
     top = max(logs)
     shares = [math.exp(one - top) for one in logs]
     total = sum(shares)
-    return [Step(share / total, low, high) for share, (_, low, high) in zip(shares, found, strict=True)]
+    return [Step(share / total, step.before, step.after) for share, step in zip(shares, found, strict=True)]
 
 
 def information(model: Model, steps: Sequence[Step], spread: float) -> list[float]:
@@ -257,24 +290,21 @@ def information(model: Model, steps: Sequence[Step], spread: float) -> list[floa
     return found
 
 
-def spread(good: Tally, bad: Tally) -> float:
-    """Return the variance of one look within its source."""
-    return (_scatter(good) + _scatter(bad)) / max(good.number + bad.number - 2, 1)
-
-
 def _scatter(tally: Tally) -> float:
     level = tally.total / tally.number if tally.number else 0.0
     return sum((value - level) ** 2 for value in tally.values)
 
 
-def _beta_binomial(tally: Tally, hits: float, misses: float) -> float:
-    return log_beta(hits + tally.total, misses + tally.number - tally.total) - log_beta(hits, misses)
+def _beta_binomial(number: int, fails: float, hits: float, misses: float) -> float:
+    return log_beta(hits + fails, misses + number - fails) - log_beta(hits, misses)
 
 
 def _beta_less(one: tuple[float, float], other: tuple[float, float]) -> float:
     """Return the probability that a Beta variable of whole parameters is less than another: a finite sum."""
     (a, b), (c, d) = one, other
+    share = math.exp(log_beta(a, b + d) - log_beta(a, b))
     total = 0.0
     for i in range(int(c)):
-        total += math.exp(log_beta(a + i, b + d) - math.log(d + i) - log_beta(1 + i, d) - log_beta(a, b))
+        total += share
+        share *= (a + i) * (d + i) / ((a + b + d + i) * (1 + i))
     return min(max(total, 0.0), 1.0)

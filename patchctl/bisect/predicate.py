@@ -109,7 +109,8 @@ def judged(status: int, detail: str) -> Seen:
     if 0 < status < 128 or crash in CRASHES:
         return Seen(Verdict.BAD, detail, status=status)
     ended = f"ended with {detail}" if status >= 0 else detail
-    raise AbortError(Code.TEST, f"the command {ended}, which is no verdict ({VERDICTS})")
+    why = f"the command {ended}, which is no verdict ({VERDICTS})"
+    raise AbortError(Code.ENVIRONMENT, f"{why}; go on with: patchctl bisect --continue")
 
 
 def _signal(number: int) -> str:
@@ -147,7 +148,7 @@ class SmokeTest:
         """Run the test."""
         from patchctl.smoke.runner import run_tests
 
-        results = run_tests([self.case], install, logs=log.parent, part=True)
+        results = run_tests([self.case], install, logs=log.with_suffix(""), part=True)
         if not results:
             raise AbortError(Code.USAGE, f"{self.case.test.name} is not for the variant {install.variant}")
         result = results[0]

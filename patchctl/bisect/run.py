@@ -324,11 +324,12 @@ class Bisect:
         return row
 
     def _test(self, state: State, number: int) -> Row:
+        start = time.monotonic()
         resolved = self._apply(state)
         if resolved.refused:
             resolved.require_success(self.axes.bad.name)
         if resolved.failed or self._in_memory:
-            return row_of_applied(resolved, is_asked=self._in_memory)
+            return replace(row_of_applied(resolved, is_asked=self._in_memory), seconds=time.monotonic() - start)
         source = self.axes.source(resolved)
         try:
             with self.workshop.made(source, self.watch) as made:

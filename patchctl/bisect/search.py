@@ -49,7 +49,8 @@ class Found:
 def search(space: Space, evidence: Evidence) -> Found:
     """Return what broke between the ends; raises NeedError for a point to look at, EndsError."""
     evidence.start()
-    evidence.ends(space.good_end, space.bad_end)
+    carried = space.good == space.bad != NONE
+    evidence.ends(space.good_end, space.bad_end, bad_again=not carried)
     if space.good == space.bad:
         return _upstream(space, evidence, space.good, Range(0, space.steps))
     if space.steps == 0:
@@ -98,12 +99,20 @@ def _halvings(steps: int) -> list[int]:
 
 
 def _upstream(space: Space, evidence: Evidence, patches: Patches, span: Range) -> Found:
-    """Search upstream's line with these patches; what is bad there is then tried without any patch."""
+    """Search upstream's line with these patches; what is bad there is then tried without any patch.
+
+    Bad there too, it was seen bad twice: then nobody has to look at the bad end a second time.
+    """
     line = [State(at, patches) for at in range(span.good, span.bad + 1)]
     turn = evidence.line(line)
     good, bad = line[turn.good], line[turn.bad]
     steps = Range(good.at, bad.at)
-    if not patches or evidence.ask(State(bad.at, NONE)) is not Verdict.GOOD:
+    if not patches:
+        return Found(steps, (), good, bad)
+    bare = State(bad.at, NONE)
+    alone = evidence.ask(bare)
+    evidence.again(space.bad_end, unless=(bad, bare) if alone is Verdict.BAD else ())
+    if alone is not Verdict.GOOD:
         return Found(steps, (), good, bad)
     met = _patches(space, evidence, bad.at, NONE, patches)
     return Found(steps, met.patches, good, bad, met.ranges)

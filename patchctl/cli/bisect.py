@@ -108,6 +108,8 @@ def bisect(app: App, *, action: str | None, point: str | None, markdown: bool, f
     patchctl bisect --good b9187 --bad b9300 --bench tg128 --threshold 5% -- ./measure.sh
     patchctl bisect --continue
     """
+    if point is not None and (markdown or action == "log"):
+        raise PatchctlError(Code.USAGE, f"--try tests one point: {'--markdown' if markdown else '--log'} is for all")
     asked = _asked(app, action, fresh=fresh, words=words)
     made = _make(app, asked, parallel=point is None)
     if point is not None:
@@ -385,11 +387,8 @@ def _show(app: App, made: Bisect, answer: Answer, asked: Asked, *, as_markdown: 
         app.ui.say(words.headline(made.axes, answer))
         for line in (*words.details(made.axes, answer.found), *words.notes(made, answer)) if answer.found else ():
             app.ui.say(f"  {line}")
-        counted = words.totals(made)
-        looks = sum(point.taken for point in made.points.values())
         sure = f"; {told}" if answer.found and (told := words.sure(made, answer)) else ""
-        took = f"{words.many(looks, 'test')}, {words.many(counted['builds'], 'build')}, {duration(counted['seconds'])}"
-        app.ui.say(f"{took}, {words.many(counted['from_ledger'], 'point')} known before{sure}")
+        app.ui.say(f"{words.done(made)}, {duration(words.totals(made)['seconds'])}{sure}")
     found = words.as_object(made, answer, replay)
     for release in {end.stack.stack.release for end in (made.axes.good, made.axes.bad)}:
         app.ledger.put("bisect", release, found)  # for the report of that release

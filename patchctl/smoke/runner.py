@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchctl.errors import Code, PatchctlError
-from patchctl.files import disk_errors
+from patchctl.files import disk_errors, locked
 from patchctl.ledger import digest
 from patchctl.sandbox import python_paths
 from patchctl.smoke.door import Doors
@@ -55,14 +55,16 @@ def run_tests(
 
     A test that passed before on the same binary, definition and hardware is not run again unless ``fresh``. ``tell``
     is handed each result as it comes; in a ``part`` build, tests of programs that it lacks are skipped. Raises
-    PatchctlError (exit code 3), before anything runs, for a placeholder that stands for nothing or a broken regular
-    expression. A test that fails is a result, not an error.
+    PatchctlError before anything runs: exit code 3 for a placeholder that stands for nothing or a broken regular
+    expression, 9 while another patchctl writes to the same ``logs``. A test that fails is a result, not an error.
     """
     wanted = [case for case in cases if is_for(case.test, install.variant, install.architectures)]
     lacking = {case.test.name: lack for case in wanted if part and (lack := _lacks(case.test, install))}
     _require_valid([case for case in wanted if case.test.name not in lacking], install)
     results = []
     with contextlib.ExitStack() as stack:
+        # What a test said is read from its log.
+        stack.enter_context(locked(logs.with_name(f"{logs.name}.lock"), f"the log of {install.release}'s tests"))
         if any(case.test.models for case in wanted):
             stack.enter_context(kept.in_use(kept.folder()))
         doors = stack.enter_context(contextlib.closing(Doors()))

@@ -277,7 +277,7 @@ def test_only_a_pinned_pull_request_can_move(world: ForkWorld, patchctl: Patchct
 def test_words_that_name_nothing_are_explained(world: ForkWorld, patchctl: Patchctl) -> None:
     for word, code, said in (
         ("nothing.patch", 2, "no file or folder"),
-        ("0123456789", 3, "abbreviated"),
+        ("0123456789", 2, "abbreviated"),
         ("0" * 40, 3, "has no commit"),
         (f"{world.tip}..{world.tip}", 3, "holds no commit"),
     ):

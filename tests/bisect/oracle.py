@@ -28,6 +28,11 @@ class Played:
     def tests(self) -> int:
         return sum(self.looks.values())
 
+    @property
+    def points(self) -> int:
+        """Return how many points were looked at that could be tested."""
+        return len(self.looks) - self.skips
+
 
 @dataclass
 class Case:
@@ -72,7 +77,7 @@ def play(
         verdict = truth(found)
         looks[found] += 1
         skips += verdict is Verdict.SKIP
-        evidence.add(found, Look(verdict, float(verdict is Verdict.BAD)))
+        evidence.add(found, Look(verdict, float(verdict is Verdict.BAD), float(sum(looks.values()))))
     raise AssertionError(f"no answer after {most} tests")
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchctl.bisect.evidence import EndsError, Look, Noisy
-from patchctl.bisect.levels import far_off, incomplete_beta, student
+from patchctl.bisect.levels import _runs, contrasts, far_off, incomplete_beta, student
 from patchctl.bisect.line import Range
 from patchctl.bisect.noise import Flaky, Measured, Tally, information, posterior
 from patchctl.bisect.search import Found
@@ -380,6 +380,17 @@ def test_levels_that_move_together_are_no_difference_and_hide_none() -> None:
         assert least <= Measured(1).differ(good, bad) <= most
     early, late = Tally.of(speeds[:24], when[:24]), Tally.of(speeds[24:], when[24:])
     assert 0.01 < Measured(1).differ(early, late) < 0.99
+
+
+def test_looks_one_by_one_come_to_what_all_at_once_do_and_tell_how_fast_levels_move() -> None:
+    chance, is_bad = random.Random(1), bytes(at % 2 for at in range(60))
+    still = tuple(chance.gauss(10, 1) for _ in is_bad)
+    moving = tuple(itertools.accumulate(chance.gauss(0, 5) for _ in is_bad))
+    for values, fastest in ((still, 0), (moving, 3)):
+        one_by_one = [contrasts(values[:count], is_bad[:count]) for count in range(4, 61)][-1]
+        _runs.cache_clear()
+        assert contrasts(values, is_bad) == one_by_one
+        assert max(range(4), key=lambda speed: one_by_one[speed].weight) == fastest
 
 
 def test_what_is_far_off_counts_for_neither_level() -> None:

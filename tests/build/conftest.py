@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.build.project import MINI, Bench
+from tests.conftest import shared
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ def built_once(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """The mini project, built; tests must not change it."""
     bench = Bench(tmp_path_factory.mktemp("once"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CCACHE_DIR", str(tmp_path_factory.getbasetemp() / "ccache"))
+        patch.setenv("CCACHE_DIR", str(shared(tmp_path_factory) / "ccache"))
         patch.setenv("PATCHCTL_CACHE", str(bench.root / "cache"))
         bench.build(MINI)
     return bench

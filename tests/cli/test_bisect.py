@@ -100,12 +100,12 @@ def test_the_commit_is_named_with_all_that_a_person_wants(bisect: Patchctl, tmp_
     assert commit["stat"] == "2 files changed, 3 insertions(+), 3 deletions(-)"
     points = math.ceil(math.log2(COMMITS - 1)) + 2
     assert len(found["points"]) <= points
-    assert found["tests"] <= points + 2  # each end once more
+    assert (found["tests"], found["repeats"]) == (len(found["points"]) + 2, 2)  # each end once more
     assert (found["schema_version"], found["confidence"], found["certain"]) == (1, 1.0, True)
     assert (found["axes"]["commits"], found["outcome"], found["notes"]) == (COMMITS - 1, "found", [])
 
     again = answer(bisect("--json", *UPSTREAM, "--", check))
-    assert (again["tests"], again["builds"], again["culprit"]) == (0, 0, found["culprit"])
+    assert (again["tests"], again["repeats"], again["builds"], again["culprit"]) == (0, 0, 0, found["culprit"])
     said = bisect(*UPSTREAM, "--", check).stdout
     assert said.startswith(f"culprit: upstream {world.base(STEP)[:9]} (b21) engine : step 21 (#21)\n")
     assert "0 tests, 0 builds" in said
@@ -135,6 +135,9 @@ def test_both_axes(
     permitted = {"upstream": commits + 3, "patch": patches + 4}.get(kind, commits + patches + 4)
     permitted += sum(point["verdict"] == "skip" for point in found["points"])
     assert len(found["points"]) <= permitted or len(found["culprit"]["patches"]) == 2
+    # What is bad without the patches that both ends carry was seen bad twice.
+    repeats = 1 if kind == "upstream" else 2
+    assert (found["repeats"], found["tests"]) == (repeats, len(found["points"]) + repeats)
 
 
 def test_a_culprit_that_cannot_be_tried_without_patches_says_what_that_leaves_open(
@@ -367,9 +370,9 @@ def test_a_script_that_is_gone_on_the_way_stops_it(bisect: Patchctl, tmp_path: P
 
 def test_what_is_no_verdict_stops_it(bisect: Patchctl, tmp_path: Path) -> None:
     ran = bisect(*UPSTREAM, "--", script(tmp_path, "exit 200"))
-    assert (ran.code, "ended with exit 200, which is no verdict" in ran.stderr) == (6, True)
+    assert (ran.code, "ended with exit 200, which is no verdict" in ran.stderr) == (9, True)
     killed = bisect(*UPSTREAM, "--", script(tmp_path, "kill -KILL $$", "killed.sh"))
-    assert (killed.code, "the command died of SIGKILL, which is no verdict" in killed.stderr) == (6, True)
+    assert (killed.code, "the command died of SIGKILL, which is no verdict" in killed.stderr) == (9, True)
 
 
 def test_a_crash_is_bad(bisect: Patchctl, tmp_path: Path, world: World) -> None:
@@ -437,6 +440,10 @@ def test_a_culprit_is_refused_when_nothing_that_was_compiled_differs(bisect: Pat
         (["--stack", "old", "--patch", "p0", "--bad-base", "b3", "--until", "applies"], "no patch 'p0'"),
         (["--continue", "--good", "old"], "go alone"),
         ([*UPSTREAM, "--try", "b3", "--", "true"], "is no point of this bisect"),
+        ([*UPSTREAM, "--try", "b3", "--markdown", "--", "true"], "--try tests one point: --markdown is for all"),
+        (["--log", "--try", "b3"], "--try tests one point: --log is for all"),
+        (["--stack", "old", "--bad-base", "ea5f", "--until", "applies"], "ea5f is an abbreviated commit id"),
+        (["--stack", "old", "--bad-base", "b999", "--until", "applies"], "has no branch, tag or build b999"),
     ],
 )
 def test_words_that_cannot_be_meant_are_refused(words: list[str], said: str, bisect: Patchctl) -> None:
@@ -551,6 +558,9 @@ def test_an_unfinished_bisect_says_how_to_go_on(bisect: Patchctl, tmp_path: Path
     left = answer(bisect("--log", "--json"))
     assert (left["outcome"], left["why"]) == ("unknown", "not finished")
     assert bisect("--log", "--markdown").stdout.startswith("### unknown: not finished\n")
+    # The good end was looked at twice, the bad one once: its second look is the only repeat that is left.
+    rest = answer(bisect("--json", *UPSTREAM, "--", check))
+    assert (rest["repeats"], rest["from_ledger"]) == (1, 1)
 
 
 def test_it_can_be_continued_from_another_folder(patchctl: Patchctl, world: World) -> None:

@@ -294,4 +294,4 @@ def test_a_name_upstream_does_not_have_is_told(world: World, patchctl: Patchctl)
     ran = patchctl("check", "s", "--onto", "b99", cwd=world.workspace)
     where = f"{URL} (mirror {world.upstream})"
     said = f"error: {where} has no branch, tag or build b99; give the commit's 40 digits\n"
-    assert (ran.code, ran.stderr) == (3, said)
+    assert (ran.code, ran.stderr) == (2, said)

@@ -76,7 +76,7 @@ def test_a_folder_without_a_workspace_is_told(tmp_path: Path, patchctl: Patchctl
         (["check", "nosuch", "--json"], 2),
         (["check", "--json"], 2),
         (["--json", "chekc"], 2),
-        (["check", "s", "--onto", "b99", "--json"], 3),
+        (["check", "s", "--onto", "b99", "--json"], 2),
         (["apply", "s", "--abort", "--json"], 2),
     ],
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, shared
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,12 +38,11 @@ class BuiltDemo:
 
 def built_demo(factory: pytest.TempPathFactory) -> BuiltDemo:
     """Build the demo on the first call of a test run; workers of one run share it."""
-    base = factory.getbasetemp()
-    top = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "built-demo"
+    top = shared(factory) / "built-demo"
     demo = BuiltDemo(top / "workspace", top / "cache")
     with filelock.FileLock(top.with_suffix(".lock")):
         if not (top / "done").exists():
-            _type(demo, "init", demo.root, cwd=base)
+            _type(demo, "init", demo.root, cwd=top.parent)
             _type(demo, "build", "demo", "--variant", "release", cwd=demo.root)
             words = [word for patch in ("whole-characters", "fresh-sampler") for word in ("--without", patch)]
             _type(demo, "build", "demo", "--variant", "release", *words, cwd=demo.root)

@@ -4,7 +4,7 @@ import pytest
 
 from patchctl.errors import Code, InvalidError, PatchctlError
 from patchctl.manifest.workspace import Workspace, find_workspace, locate, revision_key
-from tests.manifest.make import PAGE, STACK, patch_files, workspace, write
+from tests.manifest.make import PAGE, STACK, workspace, write
 
 
 def test_a_workspace_is_found_upwards(tmp_path):
@@ -146,17 +146,3 @@ def test_the_folders_of_a_workspace(tmp_path):
     made = Workspace(tmp_path)
     assert (made.stacks_folder, made.patches_folder) == (tmp_path / "stacks", tmp_path / "patches")
     assert made.out_folder == tmp_path / "out"
-
-
-def test_a_thousand_pages_are_read_in_half_a_second(tmp_path):
-    import time
-
-    write(tmp_path, {"stacks/b.yaml": STACK})
-    for number in range(1000):
-        write(tmp_path, {f"patches/p{number}/README.md": PAGE})
-    made = Workspace(tmp_path)
-    started = time.process_time()
-    for patch_id in made.patch_ids():
-        made.load_page(patch_id)
-    assert time.process_time() - started < 0.5
-    assert len(patch_files("x")) == 4

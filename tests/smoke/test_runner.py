@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +21,6 @@ from tests.smoke.scripted import make_install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MACHINE = Hardware("x86_64", "a processor", ())
 STACK = """\
@@ -64,6 +66,22 @@ def test_each_test_gives_a_result_with_its_log_in_order(install: Install, tmp_pa
     assert told == ["b", "a"]
     assert (tmp_path / "logs" / "b.log").read_text() == "hi\n"
     assert results[0].log == str(tmp_path / "logs" / "b.log")
+
+
+def test_who_tests_the_same_build_at_once_would_read_the_others_log_and_is_refused(
+    install: Install, tmp_path: Path
+) -> None:
+    logs, here = tmp_path / "logs", tmp_path
+    slow = shell(here, f"echo one; : > {here}/began; until [ -e {here}/go ]; do sleep 0.01; done")
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(run_tests, [slow], install, logs=logs)
+        while not (here / "began").exists():
+            time.sleep(0.01)
+        with pytest.raises(PatchctlError, match=r"the log of r1's tests is in use by process \d+") as refused:
+            run_tests([shell(here, "echo two")], install, logs=logs)
+        (here / "go").touch()
+        (result,) = first.result()
+    assert (refused.value.code, result.result, Path(result.log).read_text()) == (9, "pass", "one\n")
 
 
 def test_tests_of_other_variants_are_not_run(install: Install, tmp_path: Path) -> None:
