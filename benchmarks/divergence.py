@@ -1,6 +1,9 @@
 """How far each KV cache type moves what a model says, on a small model trained here and now; needs torch.
 
     python benchmarks/divergence.py out/b9187/cpu/bin/llama-server --kv q8_0 --kv q4_0 --kv tbq4_0
+    python benchmarks/divergence.py out/b9187/sm_90/bin/llama-server --kv tbq4_0 -- -ngl 99
+
+What follows ``--`` are further words for the server.
 
 Trains a model of qwen3's kind (attention in every block, 8 query heads on 2 KV heads of 128 values) for ``--seconds``
 to continue the source of Python's own library, character by character, and keeps it as ``--model``; one that is there
@@ -162,24 +165,35 @@ def distributions(url: str, tokens: Sequence[int], first: int) -> np.ndarray:
     return rows
 
 
+def split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the words before the first ``--`` and those after it."""
+    at = words.index("--") if "--" in words else len(words)
+    return words[:at], words[at + 1 :]
+
+
 def main() -> None:
     """Train if need be, ask and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s SERVER [options] [-- WORDS...]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("server", type=Path)
     parser.add_argument("--kv", action="append", help="a KV cache type (repeatable)")
     parser.add_argument("--model", type=Path, default=Path("trained.gguf"))
     parser.add_argument("--seconds", type=float, default=600.0, help="how long to train")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--positions", type=int, default=512)
-    parser.add_argument("rest", nargs="*", help="after --: further words for the server, such as -ngl 99")
-    words = parser.parse_args()
+    # Not left to argparse: it fills a second positional argument before it sees what follows the options.
+    own, more = split(sys.argv[1:])
+    words = parser.parse_args(own)
     text, held_out = texts()
     if not words.model.exists():
         train(words.model, text, words.seconds, words.batch)
     tokens = held_out[: WINDOW + words.positions]
     seen = {}
     for kind in ("f16", *(words.kv or ("q8_0", "q4_0"))):
-        with served(words.server.resolve(), words.model, kind, words.rest) as url:
+        with served(words.server.resolve(), words.model, kind, more) as url:
             seen[kind] = distributions(url, tokens, len(tokens) - words.positions)
     base, said = seen["f16"], np.frombuffer(tokens[-words.positions :], np.uint8)
     rows: list[list[object]] = [["", "nats per character", "mean divergence", "99th percentile", "same first"]]

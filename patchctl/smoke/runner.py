@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchctl.errors import Code, PatchctlError
-from patchctl.files import disk_errors, locked
+from patchctl.files import disk_errors, write_atomic
 from patchctl.ledger import digest
 from patchctl.sandbox import python_paths
 from patchctl.smoke.door import Doors
@@ -55,16 +55,14 @@ def run_tests(
 
     A test that passed before on the same binary, definition and hardware is not run again unless ``fresh``. ``tell``
     is handed each result as it comes; in a ``part`` build, tests of programs that it lacks are skipped. Raises
-    PatchctlError before anything runs: exit code 3 for a placeholder that stands for nothing or a broken regular
-    expression, 9 while another patchctl writes to the same ``logs``. A test that fails is a result, not an error.
+    PatchctlError (exit code 3), before anything runs, for a placeholder that stands for nothing or a broken regular
+    expression. A test that fails is a result, not an error.
     """
     wanted = [case for case in cases if is_for(case.test, install.variant, install.architectures)]
     lacking = {case.test.name: lack for case in wanted if part and (lack := _lacks(case.test, install))}
     _require_valid([case for case in wanted if case.test.name not in lacking], install)
     results = []
     with contextlib.ExitStack() as stack:
-        # What a test said is read from its log.
-        stack.enter_context(locked(logs.with_name(f"{logs.name}.lock"), f"the log of {install.release}'s tests"))
         if any(case.test.models for case in wanted):
             stack.enter_context(kept.in_use(kept.folder()))
         doors = stack.enter_context(contextlib.closing(Doors()))
@@ -167,19 +165,24 @@ def _files(path: Path) -> Iterator[Path]:
 def _run_one(case: Case, room: _Room) -> Result:
     log = room.logs / f"{case.test.name}.log"
     with disk_errors():
-        room.logs.mkdir(parents=True, exist_ok=True)
-        log.write_bytes(b"")
-        scratch = Path(tempfile.mkdtemp(prefix="patchctl-test-"))
+        place = Path(tempfile.mkdtemp(prefix="patchctl-test-"))
+        # What a test said is read from its log: while it runs, that is no one else's.
+        scratch, own = place / "scratch", place / "log"
+        scratch.mkdir()
+        own.touch()
     models = kept.folder() if case.test.models else None
     sandbox = _sandbox(case, room, scratch)
     boxed = None if sandbox is None else (sandbox, room.doors)
-    setting = Setting(room.install, case.here, log, scratch, case.test.timeout, models, boxed)
+    setting = Setting(room.install, case.here, own, scratch, case.test.timeout, models, boxed)
     start = time.monotonic()
     try:
         with metered() if room.install.architectures else contextlib.nullcontext() as spent:
             verdict = run_kind(case.test, setting)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        with disk_errors():
+            room.logs.mkdir(parents=True, exist_ok=True)
+            write_atomic(log, own.read_bytes())
+        shutil.rmtree(place, ignore_errors=True)
     gpu = None if spent is None else {"memory_mib": spent.memory_mib, "joules": spent.joules}
     return replace(_result(case, room.install, verdict, time.monotonic() - start, str(log)), gpu=gpu)
 
