@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import shutil
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
@@ -164,25 +163,26 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _run_one(case: Case, room: _Room) -> Result:
     log = room.logs / f"{case.test.name}.log"
-    with disk_errors():
-        place = Path(tempfile.mkdtemp(prefix="patchctl-test-"))
-        # What a test said is read from its log: while it runs, that is no one else's.
-        scratch, own = place / "scratch", place / "log"
-        scratch.mkdir()
-        own.touch()
-    models = kept.folder() if case.test.models else None
-    sandbox = _sandbox(case, room, scratch)
-    boxed = None if sandbox is None else (sandbox, room.doors)
-    setting = Setting(room.install, case.here, own, scratch, case.test.timeout, models, boxed)
     start = time.monotonic()
-    try:
-        with metered() if room.install.architectures else contextlib.nullcontext() as spent:
-            verdict = run_kind(case.test, setting)
-    finally:
+    with contextlib.ExitStack() as stack:
         with disk_errors():
-            room.logs.mkdir(parents=True, exist_ok=True)
-            write_atomic(log, own.read_bytes())
-        shutil.rmtree(place, ignore_errors=True)
+            made = tempfile.TemporaryDirectory(prefix="patchctl-test-", ignore_cleanup_errors=True)
+            place = Path(stack.enter_context(made))
+            # What a test said is read from its log: while it runs, that is no one else's.
+            scratch, own = place / "scratch", place / "log"
+            scratch.mkdir()
+            own.touch()
+        models = kept.folder() if case.test.models else None
+        sandbox = _sandbox(case, room, scratch)
+        boxed = None if sandbox is None else (sandbox, room.doors)
+        setting = Setting(room.install, case.here, own, scratch, case.test.timeout, models, boxed)
+        try:
+            with metered() if room.install.architectures else contextlib.nullcontext() as spent:
+                verdict = run_kind(case.test, setting)
+        finally:
+            with disk_errors():
+                room.logs.mkdir(parents=True, exist_ok=True)
+                write_atomic(log, own.read_bytes())
     gpu = None if spent is None else {"memory_mib": spent.memory_mib, "joules": spent.joules}
     return replace(_result(case, room.install, verdict, time.monotonic() - start, str(log)), gpu=gpu)
 
