@@ -8,6 +8,11 @@ patch changed, a line in every file that one of the stack's patches touches (the
 the same for a single file that compiles in seconds; a build with nothing to do. Both sides configure with the same
 settings and build the same targets, without tests, which plain Ninja has not; patchctl also judges the patches, checks
 out, configures and links anew for the new identity, and installs. What the stack's tests take comes on top.
+
+There are two ways to do by hand what a changed patch does. ``committed``: in a git checkout, the change is committed
+and Ninja started; upstream's CMake files then configure anew, and the binaries say which commit they are. ``edited``:
+the files are written over, in a folder that is no repository, and Ninja is started: the least that can be done, after
+which the binaries still say that they are the tree before. Writing, committing and restoring are not counted.
 """
 
 from __future__ import annotations
@@ -33,8 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 PATCH = "benchmark-change"
-LIKE = ("rollback-server-fallback", "rollback-cell-copy")
+LIKE = ("rollback-server-fallback", "rollback-validity")
 SMALL = "src/llama-memory-recurrent.cpp"
+IDENTITY = ("LLAMA_BUILD_NUMBER", "LLAMA_BUILD_COMMIT")
 CODE = re.compile(r"^\+\+\+ b/(\S+\.(?:c|cpp|h|hpp|cu|cuh))$", re.MULTILINE)
 
 
@@ -46,7 +52,7 @@ def timed(action: Callable[[], object]) -> float:
 
 
 class Bench:
-    """Two places for patchctl and one for plain CMake, sharing one compiler cache."""
+    """Two places for patchctl and two for plain CMake, a folder and a git checkout, sharing one compiler cache."""
 
     def __init__(self, folder: Path, stack: Path, variant: str, like: Sequence[str]) -> None:
         self.folder = folder
@@ -55,11 +61,14 @@ class Bench:
         self.source = ROOT
         self.changes = {f"as {name} does": self.touched(name) for name in like} | {f"{SMALL} alone": [SMALL]}
         self.plain = folder / "plain"
-        self.token = f"benchmark_{uuid.uuid4().hex}"
+        self.checkout = folder / "checkout"
         self.env = {
             "PATCHCTL_CACHE": str(folder / "cache"),
             "CCACHE_DIR": os.environ.get("CCACHE_DIR", str(folder / "ccache")),
             "PYTHONPATH": str(ROOT),
+            # patchctl's modules are compiled once, as those of an installed one are.
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(folder / "compiled"),
         }
 
     def workspace(self, name: str, *, tests: bool = False) -> Path:
@@ -102,7 +111,7 @@ class Bench:
 
     def line(self, name: str) -> str:
         """Return a declaration that no compiler cache has seen; a comment would be one it has."""
-        return f"extern int {self.token}_{name};\n"
+        return f"extern int benchmark_{uuid.uuid4().hex}_{name};\n"
 
     def diff(self, touched: Sequence[str], line: str) -> bytes:
         """Return a patch that appends one line to each of these files, made by git on a scratch repository."""
@@ -129,22 +138,32 @@ class Bench:
         shutil.copytree(slot / "src", self.plain / "src", symlinks=True)
         info = self.info(place)
         self.base = str(info["base"])
-        self.settings = [f"-D{name}={value}" for name, value in info["cmake"].items()]
         launcher = shutil.which("ccache")
-        self.settings += [f"-DCMAKE_{name}_COMPILER_LAUNCHER={launcher}" for name in ("C", "CXX")] if launcher else []
-        self.settings.append(f"-DGIT_EXE={shutil.which('true')}")
+        self.settings = [f"-DCMAKE_{name}_COMPILER_LAUNCHER={launcher}" for name in ("C", "CXX")] if launcher else []
+        self.settings += [f"-D{name}={value}" for name, value in info["cmake"].items() if name not in IDENTITY]
+        self.unversioned = [f"-D{name}={info['cmake'][name]}" for name in IDENTITY]
+        self.unversioned.append(f"-DGIT_EXE={shutil.which('true')}")
         self.targets = list(info["targets"])
         return place
 
-    def plain_build(self, *, configure: bool) -> None:
-        """Build with plain CMake and Ninja, in ``plain/build`` beside ``plain/src``."""
-        env = {**self.env, "LC_ALL": "C.UTF-8", "CCACHE_BASEDIR": str(self.plain), "CCACHE_NOHASHDIR": "1"}
-        build = self.plain / "build" / self.variant
+    def commit(self, message: str) -> None:
+        """Commit everything in the checkout, which is made from the plain folder at the first call."""
+        if not self.checkout.exists():
+            shutil.copytree(self.plain / "src", self.checkout / "src", symlinks=True)
+            run("git", "init", "-q", cwd=self.checkout / "src")
+        run("git", "add", "-A", "-f", cwd=self.checkout / "src")
+        run("git", "commit", "-q", "-m", message, cwd=self.checkout / "src")
+
+    def plain_build(self, place: Path, *, configure: bool = False) -> None:
+        """Build with plain CMake and Ninja, in ``build`` beside ``src``."""
+        env = {**self.env, "LC_ALL": "C.UTF-8", "CCACHE_BASEDIR": str(place), "CCACHE_NOHASHDIR": "1"}
+        build = place / "build" / self.variant
         if configure:
             build.mkdir(parents=True)
-            words = ("-G", "Ninja", "-S", self.plain / "src", "-B", build, *self.settings)
-            run(Path(CMAKE_BIN_DIR) / "cmake", *words, cwd=self.plain, env=env)
-        run(Path(BIN_DIR) / "ninja", "-C", build, *self.targets, cwd=self.plain, env=env)
+            settings = [*self.settings, *(() if place == self.checkout else self.unversioned)]
+            words = ("-G", "Ninja", "-S", place / "src", "-B", build, *settings)
+            run(Path(CMAKE_BIN_DIR) / "cmake", *words, cwd=place, env=env)
+        run(Path(BIN_DIR) / "ninja", "-C", build, *self.targets, cwd=place, env=env)
 
     def tests(self) -> float:
         """Return the seconds that the stack's tests and probes take after a build."""
@@ -153,20 +172,32 @@ class Bench:
                    cwd=place, env=self.env)  # fmt: skip
         return sum(result["seconds"] for result in json.loads(said)["results"])
 
-    def rebuild(self, place: Path, touched: Sequence[str], times: int) -> tuple[list[float], list[float]]:
-        """Change files by patchctl and by hand, in turn; return the seconds of each."""
-        ours, theirs = [], []
+    def write(self, place: Path, touched: Sequence[str], line: str = "") -> None:
+        """Write these files of a plain place anew, as they were or with a line more."""
+        for touch in touched:
+            (place / "src" / touch).write_bytes(self.original[touch] + line.encode())
+
+    def rebuild(self, place: Path, touched: Sequence[str], times: int) -> list[list[float]]:
+        """Change files by patchctl, by hand with a commit, by hand without, in turn; return the seconds of each."""
+        ours, committed, edited = [], [], []
         for at in range(times):
-            self.change(place, touched, self.line(f"{at}_by_patchctl"))
+            self.change(place, touched, self.line("by_patchctl"))
             ours.append(timed(lambda: self.build(place)))
-            for touch in touched:
-                new = self.original[touch] + self.line(f"{at}_by_hand").encode()
-                (self.plain / "src" / touch).write_bytes(new)
-            theirs.append(timed(lambda: self.plain_build(configure=False)))
-        for touch in touched:  # what the next change compiles is to be its own
-            (self.plain / "src" / touch).write_bytes(self.original[touch])
-        self.plain_build(configure=False)
-        return ours, theirs
+            self.write(self.checkout, touched, self.line("committed"))
+            self.commit(f"change {at}")
+            committed.append(timed(lambda: self.plain_build(self.checkout)))
+            self.write(self.plain, touched, self.line("edited"))
+            edited.append(timed(lambda: self.plain_build(self.plain)))
+        for where in (self.checkout, self.plain):  # what the next change compiles is to be its own
+            self.write(where, touched)
+        self.commit("as it was")
+        for where in (self.checkout, self.plain):
+            self.plain_build(where)
+        return [ours, committed, edited]
+
+
+def _beside(mine: float, other: float | None) -> list[object]:
+    return ["", ""] if other is None else [other, mine / other]
 
 
 def main() -> None:
@@ -181,24 +212,27 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name), words.stack, words.variant, words.like or LIKE)
         cold = timed(bench.first)
-        bench.plain_build(configure=True)
+        bench.commit("as it is")
+        for where in (bench.checkout, bench.plain):
+            bench.plain_build(where, configure=True)
         warm, plain = [], []
         for at in range(words.times):
             place = bench.workspace(f"second{at}")
             warm.append(timed(lambda place=place: bench.build(place)))
             shutil.rmtree(bench.plain / "build")
-            plain.append(timed(lambda: bench.plain_build(configure=True)))
+            plain.append(timed(lambda: bench.plain_build(bench.plain, configure=True)))
         idle = [timed(lambda: bench.build(place)) for _ in range(words.times)]
-        ninja_idle = [timed(lambda: bench.plain_build(configure=False)) for _ in range(words.times)]
+        ninja_idle = [timed(lambda: bench.plain_build(bench.plain)) for _ in range(words.times)]
         measured = [
-            ("full build, new place, warm ccache", warm, plain),
+            ("full build, new place, warm ccache", warm, [], plain),
             *((f"rebuild, {how}", *bench.rebuild(place, files, words.times)) for how, files in bench.changes.items()),
-            ("nothing to do", idle, ninja_idle),
+            ("nothing to do", idle, [], ninja_idle),
         ]
-        rows: list[list[object]] = [["", "patchctl", "plain", "ratio"]]
-        for title, ours, theirs in measured:
-            left, right = statistics.median(ours), statistics.median(theirs)
-            rows.append([title, left, right, left / right])
+        rows: list[list[object]] = [["", "patchctl", "committed", "ratio", "edited", "ratio"]]
+        for title, ours, *by_hand in measured:
+            mine = statistics.median(ours)
+            others = [statistics.median(seconds) if seconds else None for seconds in by_hand]
+            rows.append([title, mine, *(cell for other in others for cell in _beside(mine, other))])
         table(f"{words.stack.stem} {words.variant}: seconds, medians of {words.times}", rows)
         print(f"  first build of all: {cold:.0f} s")
         print(f"  the stack's tests and probes on top of a rebuild: {bench.tests():.1f} s")

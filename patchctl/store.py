@@ -246,7 +246,7 @@ class Store:
         be mistaken for. Raises PatchctlError with exit code 2 when there is none, 7 without a network.
         """
         if OID.fullmatch(name):
-            self.ensure_commit(name)
+            self._ensure_named(name)
             return name
         if re.fullmatch(r"[0-9a-f]{4,39}", name) and not BUILD_NAME.fullmatch(name):
             raise PatchctlError(Code.USAGE, f"{name} is an abbreviated commit id; give all 40 digits")
@@ -264,6 +264,15 @@ class Store:
             hint = "; give the commit's 40 digits" if build else ""
             raise PatchctlError(Code.USAGE, f"{where} has no branch, tag or build {name}{hint}")
         return found
+
+    def _ensure_named(self, oid: str) -> None:
+        """Fetch a commit that a person named; that there is none is then theirs, not the stack's."""
+        try:
+            self.ensure_commit(oid)
+        except PatchctlError as error:
+            if error.exit_code != Code.INVALID:
+                raise
+            raise PatchctlError(Code.USAGE, error.message) from error
 
     def _is_named(self, name: str, oid: str) -> bool:
         build = BUILD_NAME.fullmatch(name)

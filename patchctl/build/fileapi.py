@@ -68,15 +68,15 @@ def _target(entry: dict[str, Any]) -> Target:
     )
 
 
-def closure(targets: dict[str, Target], names: Iterable[str]) -> list[Target]:
+def closure(targets: dict[str, Target], names: Iterable[str], *, unknown: Code = Code.INVALID) -> list[Target]:
     """Return the named targets and everything they depend on, sorted by name.
 
-    Raises PatchctlError (exit code 3) for a name the project does not have.
+    Raises PatchctlError for a name the project does not have; ``unknown`` is its exit code.
     """
     wanted = list(names)
-    unknown = next((name for name in wanted if name not in targets), None)
-    if unknown is not None:
-        raise PatchctlError(Code.INVALID, f'the project has no target "{unknown}"{closest(unknown, list(targets))}')
+    missing = next((name for name in wanted if name not in targets), None)
+    if missing is not None:
+        raise PatchctlError(unknown, f'the project has no target "{missing}"{closest(missing, list(targets))}')
     by_id = {target.id: target for target in targets.values()}
     found: dict[str, Target] = {}
     queue = [targets[name] for name in wanted]

@@ -21,6 +21,7 @@ from patchctl.build.gate import check_python, gate_outputs, little_left
 from patchctl.build.orphans import wait_for_orphans
 from patchctl.build.progress import Progress, ignore
 from patchctl.build.toolchain import is_native
+from patchctl.errors import Code
 from patchctl.ledger import digest
 
 if TYPE_CHECKING:
@@ -166,9 +167,9 @@ def _place(job: Job) -> str:
 def build_variant(job: Job, ledger: Ledger, watch: Watcher = ignore) -> Built:
     """Build one variant of the tree that ``job.src`` holds and install it; return at once when that was done before.
 
-    The caller holds the slot's lock. Raises PatchctlError: exit code 3 for an unknown target, 5 when configure, gate,
-    compile, install or a check of the product fails, 9 when a tool is missing or the disk is full. Whatever stops it,
-    the same call goes on from there.
+    The caller holds the slot's lock. Raises PatchctlError: exit code 2 for an unknown target that was asked for, 3 for
+    one of the stack, 5 when configure, gate, compile, install or a check of the product fails, 9 when a tool is missing
+    or the disk is full. Whatever stops it, the same call goes on from there.
     """
     built = find_built(job, ledger)
     if built is not None:
@@ -271,7 +272,8 @@ def _compile(run: _Run, *, gate_only: bool) -> None:
     if tool is None:  # ``require`` has said so before
         return
     ninja = Ninja(tool, job.folder, job.src, run.environment, job.jobs, job.keep_going, job.toolchain.nvcc, run.sandbox)
-    needed = fileapi.closure(fileapi.read_targets(job.folder), job.wanted)
+    unknown = Code.USAGE if job.targets else Code.INVALID
+    needed = fileapi.closure(fileapi.read_targets(job.folder), job.wanted, unknown=unknown)
     gated = gate_only or not little_left(ninja, job.wanted)
     first = gate_outputs(ninja, job.source.touched, needed) if gated else []
     for step, targets in (("gate", first), ("compile", list(job.wanted))):

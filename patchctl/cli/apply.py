@@ -12,7 +12,6 @@ from patchctl.ledger import digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from patchctl.series.session import Progress, Session, Stop
     from patchctl.series.worktree import Worktree
@@ -62,7 +61,8 @@ def _apply(app: App, name: str, onto: str | None, action: str | None) -> int:
         series = Series(store, patches, allow=stack.outline.allow, recorded=lambda: recorded(app.workspace))
         session = Session(worktree, series, stack.outline.release)
         stop = session.resume() if action == "resume" else session.skip()
-        return _report(app, name, session, stop, skipped=_skipped(before, session))
+        emptied = _emptied(before, session) if action == "resume" else []
+        return _report(app, name, session, stop, skipped=_skipped(before, session), emptied=emptied)
     store, series, resolved = app.resolve(stack, onto=onto)
     if resolved.refused:
         resolved.require_success(name)
@@ -92,27 +92,53 @@ def _skipped(before: Progress | None, session: Session) -> list[str]:
     return [patch_id for patch_id in (after.skipped if after else ()) if patch_id not in known]
 
 
-def _report(app: App, name: str, session: Session, stop: Stop | None, *, skipped: Sequence[str] = ()) -> int:
+def _emptied(before: Progress | None, session: Session) -> list[str]:
+    """Return the patch that was solved to nothing: no revision of it is written."""
+    after = session.progress()
+    solved = before is not None and before.stopped and after is not None and before.stopped not in after.solved
+    return [before.stopped] if before is not None and solved else []
+
+
+def _report(
+    app: App,
+    name: str,
+    session: Session,
+    stop: Stop | None,
+    *,
+    skipped: Sequence[str] = (),
+    emptied: Sequence[str] = (),
+) -> int:
     where = app.workspace.shown(session.worktree.folder)
     if skipped:
         app.ui.say(f"skipped {', '.join(skipped)}")
+    for patch_id in emptied:
+        app.ui.warn(
+            f"{patch_id}: nothing is left of it here, so no revision was written; upstream has it, or it is lost"
+        )
     if stop is not None:
         app.ui.say(f"{stop.patch} conflicts in {', '.join(stop.paths)}")
         app.ui.say(f"solve it in {where}, then: patchctl apply {name} --continue   (or --skip, --abort)")
         app.ui.result(
             {"worktree": where, "stopped_at": stop.patch, "conflicts": list(stop.paths),
-             "skipped": list(skipped), "written": []}
+             "skipped": list(skipped), "emptied": list(emptied), "lost": {}, "written": []}
         )  # fmt: skip
         return Code.CONFLICT
-    written = [app.workspace.shown(path) for path in _finish(app, session)]
+    lost, written = _finish(app, session)
     for path in written:
         app.ui.say(f"wrote {path}")
+    for patch_id, paths in lost.items():
+        app.ui.warn(f"{patch_id}: its new revision leaves {', '.join(paths)} as it was; the one before changed it")
     app.ui.say(f"applied in {where}")
     app.ui.result(
-        {"worktree": where, "stopped_at": None, "conflicts": [], "skipped": list(skipped), "written": written}
-    )
+        {"worktree": where, "stopped_at": None, "conflicts": [], "skipped": list(skipped),
+         "emptied": list(emptied), "lost": lost, "written": written}
+    )  # fmt: skip
     return Code.OK
 
 
-def _finish(app: App, session: Session) -> list[Path]:
-    return session.finish(app.workspace) if session.progress() is not None else []
+def _finish(app: App, session: Session) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the files that patches no longer change, by patch, and the revisions written."""
+    if session.progress() is None:
+        return {}, []
+    lost = session.lost()
+    return lost, [app.workspace.shown(path) for path in session.finish(app.workspace)]

@@ -218,7 +218,7 @@ def wanted_variants(stack: StackFile, options: Options) -> list[str]:
     known = list(stack.stack.build.variants)
     for variant in options.variants:
         if variant not in known:
-            raise unknown_variant(stack, variant)
+            raise unknown_variant(stack, variant, to_build=True)
     return [variant for variant in known if variant in options.variants] if options.variants else known
 
 

@@ -36,11 +36,8 @@ def init(app: App, folder: Path) -> None:
         raise PatchctlError(Code.USAGE, f"{folder} is a file; name a folder for the workspace")
     made, kept = _write(folder)
     app.ui.result({"folder": str(folder.absolute()), "made": made, "kept": kept})
-    for path in made:
-        app.ui.say(f"made  {path}")
-    if not made:
-        app.ui.say("nothing to do: everything is there")
-    _advise(app, folder)
+    if not app.ui.quiet:
+        _tell(app, folder, made)
 
 
 def _write(folder: Path) -> tuple[list[str], list[str]]:
@@ -76,7 +73,11 @@ def _content() -> Iterator[tuple[str, bytes]]:
     yield ".gitignore", package_data("templates/workspace.gitignore").read_bytes()
 
 
-def _advise(app: App, folder: Path) -> None:
+def _tell(app: App, folder: Path, made: list[str]) -> None:
+    for path in made:
+        app.ui.say(f"made  {path}")
+    if not made:
+        app.ui.say("nothing to do: everything is there")
     ignored = (folder / ".gitignore").read_text(encoding="utf-8", errors="replace").split()
     if IGNORED not in ignored and "out/" not in ignored and "out" not in ignored:
         app.ui.note(f"{folder / '.gitignore'} does not name {IGNORED}, where builds go; add it")

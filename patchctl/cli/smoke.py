@@ -10,8 +10,9 @@ import click
 from patchctl.cli.common import App, command, patch_options
 from patchctl.cli.installed import WHOLE, Part, facts, how_to_build, is_release, require_current, source_now
 from patchctl.cli.ui import outcome, table
-from patchctl.errors import Code, PatchctlError, closest
+from patchctl.errors import Code, PatchctlError
 from patchctl.report.words import duration
+from patchctl.ship.variants import unknown_variant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -272,9 +273,7 @@ def find_install(app: App, stack: StackFile, name: str, variant: str, part: Part
     """Return what was built of a variant; raises PatchctlError: exit code 2 for an unknown one, 9 when not built."""
     from patchctl.smoke.install import read_install
 
-    known = list(stack.stack.build.variants)
-    if variant not in known:
-        near = closest(variant, known) or f"; it has: {', '.join(known)}"
-        raise PatchctlError(Code.USAGE, f'{name} has no variant "{variant}"{near}')
+    if variant not in stack.stack.build.variants:
+        raise unknown_variant(stack, variant)
     folder = app.workspace.out_folder / part.label(stack.stack.release) / variant
     return read_install(folder, f"patchctl build {part.named(name)} --variant {variant}")

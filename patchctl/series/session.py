@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,10 @@ from patchctl.series.judge import Judge, Outcome
 from patchctl.series.revise import export, write_revision
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from patchctl.git import Result
     from patchctl.manifest.workspace import Workspace
     from patchctl.series.patch import Patch
     from patchctl.series.sequence import Series, Step
@@ -278,6 +281,20 @@ class Session:
         """Write what else the end of the session changes and return the files."""
         return []
 
+    def lost(self) -> dict[str, list[str]]:
+        """Return the files that solved patches used to change and no longer do, though they are there, sorted."""
+        found = {
+            patch_id: self._lost(commit, self.patches[patch_id].revision.paths)
+            for patch_id, commit in self._open().solved.items()
+        }
+        return {patch_id: paths for patch_id, paths in found.items() if paths}
+
+    def _lost(self, commit: str, paths: Sequence[str]) -> list[str]:
+        repo = self.store.repo
+        changed = repo.run("diff-tree", "-r", "-z", "--name-only", "--no-commit-id", commit)
+        there = repo.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, "--", *paths)
+        return sorted(_names(there).intersection(paths) - _names(changed))
+
     def _revisions(self, progress: Progress) -> dict[str, bytes]:
         """Return the new revision of each patch that was solved."""
         made: dict[str, bytes] = {}
@@ -289,3 +306,7 @@ class Session:
             if patch_id not in progress.skipped:
                 applied.append(made[patch_id] if patch_id in made else self.patches[patch_id].content)
         return made
+
+
+def _names(listed: Result) -> set[str]:
+    return {os.fsdecode(name) for name in listed.stdout.split(b"\0") if name}

@@ -53,12 +53,12 @@ def _added(stack: StackFile, name: str, settings: dict[str, CMakeValue]) -> Stac
     return stack.holding(stack.stack.model_copy(update={"build": build.model_copy(update={"variants": variants})}))
 
 
-def unknown_variant(stack: StackFile, name: str) -> PatchctlError:
-    """Return the error for a variant that the stack does not have: what it has, how to build another all the same."""
+def unknown_variant(stack: StackFile, name: str, *, to_build: bool = False) -> PatchctlError:
+    """Return the error for a variant that the stack does not have: what it has, how ``to_build`` it all the same."""
     known = list(stack.stack.build.variants)
     near = closest(name, known) or f"; it has {', '.join(known)}"
-    gpu = GPU.fullmatch(name)
+    gpu = GPU.fullmatch(name) if to_build else None
     how = f"--cmake GGML_CUDA=ON --cmake CMAKE_CUDA_ARCHITECTURES={gpu[1]}-real" if gpu else ""
     end = "" if near.endswith("?") else "."
     hint = f"{end} To build it all the same: --variant {name} {how}" if how else ""
-    return PatchctlError(Code.USAGE, f"{stack.stack.release} has no variant {name!r}{near}{hint}")
+    return PatchctlError(Code.USAGE, f'{stack.stack.release} has no variant "{name}"{near}{hint}')

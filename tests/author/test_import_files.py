@@ -210,7 +210,7 @@ def test_a_queue_on_the_wrong_base_says_what_does_not_apply_and_where_it_was_mad
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--stack", "s", "--base", "0" * 40], 3, "has no commit"),
+        (["--stack", "s", "--base", "0" * 40], 2, "has no commit"),
         (["--stack", "s", "--base", "FIRST"], 2, "wrong base"),
         (["--stack", "q"], 2, "no base is known"),
         ([], 2, "no base is known"),

@@ -218,10 +218,10 @@ def test_a_cmake_error_is_quoted_with_its_line(bench: Bench) -> None:
     assert hello(bench.build(MINI).path).startswith("42 ")
 
 
-def test_an_unknown_target_is_an_invalid_stack_with_a_suggestion(bench: Bench) -> None:
+def test_an_unknown_target_that_was_asked_for_is_a_usage_error_with_a_suggestion(bench: Bench) -> None:
     with pytest.raises(PatchctlError, match=r'no target "hallo"; did you mean "hello"') as caught:
         bench.build(MINI, targets=("hallo",))
-    assert caught.value.exit_code == Code.INVALID
+    assert caught.value.exit_code == Code.USAGE
 
 
 def test_other_targets_are_another_build(bench: Bench) -> None:

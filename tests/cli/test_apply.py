@@ -197,6 +197,22 @@ def test_a_solution_that_leaves_nothing_counts_as_upstreams(in_conflict: World, 
     assert ran.code == 0, ran
     assert not (in_conflict.patches("two") / "b2.patch").exists()
     assert show(work, "log", "--format=%s", "-3").splitlines() == ["four it", "three it", "one it"]
+    assert "two: nothing is left of it here, so no revision was written" in ran.stderr
+
+
+def test_a_solution_that_loses_a_file_of_the_patch_is_told(world: World, work: Path, patchctl: Patchctl) -> None:
+    """After ``git checkout HEAD -- .`` nothing is in conflict any more, and what is written anew may be a part."""
+    first = show(world.upstream, "rev-parse", "master~1")
+    gone = {"engine.c": text({15: "ours"}), "notes.md": "ours\n", "added.c": "added\n"}
+    world.patch("two", gone, on=first, base=first)
+    assert patchctl("apply", "s", cwd=world.workspace).code == 4
+    git("-C", work, "checkout", "HEAD", "--", ".")
+    solve(work)
+    ran = patchctl("apply", "s", "--continue", "--json", cwd=world.workspace)
+    assert ran.code == 0, ran
+    # What is not there at all, as after a rename upstream, is seen in the patch; what is there and left alone is not.
+    assert json.loads(ran.stdout)["lost"] == {"two": ["notes.md"]}
+    assert "two: its new revision leaves notes.md as it was; the one before changed it" in ran.stderr
 
 
 def test_skip_leaves_out_the_patch_and_what_needs_it(in_conflict: World, work: Path, patchctl: Patchctl) -> None:

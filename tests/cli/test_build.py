@@ -133,7 +133,7 @@ def test_a_lock_that_cannot_be_understood_is_told_with_its_line(demo: Path, patc
 
 def test_an_unknown_variant_is_told_with_the_nearest(demo: Path, patchctl: Patchctl) -> None:
     ran = patchctl("build", "demo", "--variant", "relase", cwd=demo)
-    assert (ran.code, ran.stderr) == (2, "error: demo has no variant 'relase'; did you mean \"release\"?\n")
+    assert (ran.code, ran.stderr) == (2, 'error: demo has no variant "relase"; did you mean "release"?\n')
     assert "it has release, debug" in patchctl("build", "demo", "--variant", "zzz", cwd=demo).stderr
 
 

@@ -58,6 +58,12 @@ def test_a_new_workspace_has_nothing_to_complain_about(tmp_path: Path, patchctl:
     assert patchctl("lint", cwd=tmp_path).code == 0
 
 
+def test_quiet_says_nothing(tmp_path: Path, patchctl: Callable[..., Ran]) -> None:
+    ran = patchctl("init", "ws", "-q", cwd=tmp_path)
+    assert (ran.code, ran.stdout, ran.stderr) == (0, "", "")
+    assert (tmp_path / "ws" / "stacks" / "demo.yaml").is_file()
+
+
 def test_a_second_run_changes_nothing(tmp_path: Path, patchctl: Callable[..., Ran]) -> None:
     patchctl("init", cwd=tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
