@@ -18,6 +18,7 @@ from patchctl.series.source import AppliedPatch, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from patchctl.manifest.workspace import StackFile, Workspace
     from patchctl.series.patch import Patch
@@ -75,6 +76,7 @@ class Axes:
         self._even = abs(store.build_number(bad.base) - self._first) == len(self.line) - 1
         self._series: dict[int, Series] = {}
         self._read: dict[tuple[End, str, str], Patch] = {}
+        self._revisions: dict[tuple[End, str], list[Path]] = {}
         self.names = self._names()
         self.space = self._space()
 
@@ -100,10 +102,12 @@ class Axes:
         return {name: loaded[name] for name in end.ids}
 
     def _picked(self, end: End, name: str, at: int) -> str:
-        """Return the file of the revision for a commit, empty for a patch by reference."""
-        if not end.workspace.revisions(name):
-            return ""
-        return end.workspace.pick_revision(name, self.build(at)).name
+        """Return the file of the revision for a commit, empty for a patch by reference; folders are listed once."""
+        key = (end, name)
+        if key not in self._revisions:
+            self._revisions[key] = end.workspace.revisions(name)
+        listed = self._revisions[key]
+        return end.workspace.pick_revision(name, self.build(at), listed).name if listed else ""
 
     @functools.cached_property
     def _order(self) -> tuple[str, ...]:
