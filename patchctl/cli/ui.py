@@ -29,6 +29,7 @@ class Ui:
         self.as_json = as_json
         self.quiet = quiet
         self.verbose = verbose
+        self._warned: set[str] = set()
 
     def say(self, text: str) -> None:
         """Show a line of the result; with ``--json`` the object is the result, so nothing is shown."""
@@ -45,8 +46,10 @@ class Ui:
         echo(text, err=True)
 
     def warn(self, text: str) -> None:
-        """Show something a person should know though nothing failed."""
-        echo(f"warning: {text}", err=True)
+        """Show something a person should know though nothing failed; in one run the same thing once."""
+        if text not in self._warned:
+            self._warned.add(text)
+            echo(f"warning: {text}", err=True)
 
     def detail(self, text: str) -> None:
         """Show a line only with ``--verbose``."""

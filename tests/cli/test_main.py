@@ -294,3 +294,11 @@ def test_patchctl_alone_shows_help(tmp_path: Path, patchctl: Patchctl) -> None:
     ran = patchctl(cwd=tmp_path)
     assert (ran.code, ran.stderr) == (0, "")
     assert ran.stdout.startswith("Usage: patchctl")
+
+
+def test_a_warning_is_said_once_in_a_run(capfd: pytest.CaptureFixture[str]) -> None:
+    """Many builds of one run leave the same files out."""
+    ui = Ui()
+    for what in ("files left out", "files left out", "another thing", "files left out"):
+        ui.warn(what)
+    assert capfd.readouterr().err == "warning: files left out\nwarning: another thing\n"
