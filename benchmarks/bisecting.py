@@ -53,7 +53,8 @@ def script(path: Path, text: str) -> Path:
 
 def bisect(world: World, cache: Path, *words: object) -> tuple[dict[str, Any], float, int]:
     """Run ``patchctl bisect --json``; return its answer, wall seconds, exit code."""
-    env = {**os.environ, "PATCHCTL_CACHE": str(cache), "PATCHCTL_MIRROR": world.mirror, "PYTHONPATH": str(ROOT)}
+    own = {"PATCHCTL_CACHE": str(cache), "PATCHCTL_MIRROR": world.mirror, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, **own, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(cache.parent / "compiled")}
     start = time.perf_counter()
     command = [sys.executable, "-m", "patchctl", "bisect", "--json", "-q", *map(str, words)]
     done = subprocess.run(command, cwd=world.workspace, env=env, capture_output=True, text=True, check=False)
