@@ -87,8 +87,16 @@ def make_report(
         "forecast": found.forecast,
         "bisects": list(found.bisects),
     }
+    notices += _wanted_back(found)
     notices += [said for patch in report["patches"] if (said := not_shown(patch["id"], patch["probes"]))]
     return {**report, "answers": answers(report)}
+
+
+def _wanted_back(found: Findings) -> list[str]:
+    """Return what upstream's state says of patches that the stack does not list: it took back what let them retire."""
+    listed = {row["id"] for row in found.check["patches"]}
+    rows = found.status["patches"] if found.status else []
+    return [f"{row['id']}: {row['reason']}" for row in rows if row["id"] not in listed]
 
 
 def _claims(workspace: Workspace, stack: StackFile, evidence: Mapping[str, Any], notices: list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from patchctl.report.logs import FAILED_LIMIT, LIMIT, read_log
 from patchctl.report.model import Findings, check_from_files, make_report
 from patchctl.smoke.plan import load_probe
 from patchctl.smoke.runner import definition_key
-from tests.report.made import CHECK, TREE, event, make, make_workspace
+from tests.report.made import CHECK, STATUS, TREE, event, make, make_workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +87,14 @@ def test_evidence_of_another_tree_counts_for_nothing(tmp_path: Path) -> None:
     assert report["variants"][0]["why"] == "what is built is of another tree"
     assert "another tree" in report["notices"][0]
     assert answer(report, "Does it work")[0] == "unknown"
+
+
+def test_a_patch_that_retired_and_is_wanted_back_is_a_notice(tmp_path: Path) -> None:
+    gone = {"id": "gone", "verdict": "review", "reason": "retired, but it was taken back: put it back", "evidence": []}
+    report = make(tmp_path, status={**STATUS, "patches": [*STATUS["patches"], gone]})
+    assert "gone: retired, but it was taken back: put it back" in report["notices"]
+    assert "gone" not in {patch["id"] for patch in report["patches"]}
+    assert not any("put it back" in said for said in make(tmp_path / "other")["notices"])
 
 
 def test_what_is_built_but_was_never_recorded_is_unproven(tmp_path: Path) -> None:
