@@ -100,7 +100,7 @@ class Edit(Session):
                 self.emptied.append(patch_id)
             return after
         made = self.worktree.first_after(progress.head)
-        tree = self.worktree.hand_over(self.worktree.solved_tree(take_new=True), progress.head)
+        tree = self.worktree.hand_over(self.worktree.solved_tree(progress.head, take_new=True), progress.head)
         if tree == self.store.repo.tree_of(progress.head):
             raise PatchctlError(Code.INVALID, f"nothing is left of {patch_id}; change something, or end with --abort")
         patch = self._authored(tree, progress, made)

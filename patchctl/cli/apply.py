@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from patchctl.cli.common import App, command, stack_argument
+from patchctl.cli.solved import losses_of, tell_losses, tell_recalled
 from patchctl.errors import Code, PatchctlError
 from patchctl.ledger import digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from patchctl.series.session import Progress, Session, Stop
     from patchctl.series.worktree import Worktree
@@ -76,11 +78,12 @@ def _apply(app: App, name: str, onto: str | None, action: str | None) -> int:
 
 def _abort(app: App, worktree: Worktree) -> int:
     """Needs neither upstream nor sound patches: whatever happened, it can be ended."""
-    from patchctl.series.session import abandon
+    from patchctl.series.session import abandon, read_progress
 
+    began = "aborted" if read_progress(worktree) is not None else "no apply was open"
     aside = abandon(worktree)
     where = None if aside is None else app.workspace.shown(aside)
-    app.ui.say("aborted; the worktree is gone" if where is None else f"no apply was open; what you did is in {where}")
+    app.ui.say("aborted; the worktree is gone" if where is None else f"{began}; what you did is in {where}")
     app.ui.result({"aborted": True, "aside": where})
     return Code.OK
 
@@ -111,6 +114,7 @@ def _report(
     where = app.workspace.shown(session.worktree.folder)
     if skipped:
         app.ui.say(f"skipped {', '.join(skipped)}")
+    recalled = tell_recalled(app, session)
     for patch_id in emptied:
         app.ui.warn(
             f"{patch_id}: nothing is left of it here, so no revision was written; upstream has it, or it is lost"
@@ -120,25 +124,21 @@ def _report(
         app.ui.say(f"solve it in {where}, then: patchctl apply {name} --continue   (or --skip, --abort)")
         app.ui.result(
             {"worktree": where, "stopped_at": stop.patch, "conflicts": list(stop.paths),
-             "skipped": list(skipped), "emptied": list(emptied), "lost": {}, "written": []}
+             "skipped": list(skipped), "emptied": list(emptied), "recalled": recalled, "lost": {}, "written": []}
         )  # fmt: skip
         return Code.CONFLICT
-    lost, written = _finish(app, session)
+    losses = losses_of(session)
+    written = [app.workspace.shown(path) for path in _finish(app, session)]
     for path in written:
         app.ui.say(f"wrote {path}")
-    for patch_id, paths in lost.items():
-        app.ui.warn(f"{patch_id}: its new revision leaves {', '.join(paths)} as it was; the one before changed it")
+    lost = tell_losses(app, losses)
     app.ui.say(f"applied in {where}")
     app.ui.result(
         {"worktree": where, "stopped_at": None, "conflicts": [], "skipped": list(skipped),
-         "emptied": list(emptied), "lost": lost, "written": written}
+         "emptied": list(emptied), "recalled": recalled, "lost": lost, "written": written}
     )  # fmt: skip
     return Code.OK
 
 
-def _finish(app: App, session: Session) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the files that patches no longer change, by patch, and the revisions written."""
-    if session.progress() is None:
-        return {}, []
-    lost = session.lost()
-    return lost, [app.workspace.shown(path) for path in session.finish(app.workspace)]
+def _finish(app: App, session: Session) -> list[Path]:
+    return session.finish(app.workspace) if session.progress() is not None else []

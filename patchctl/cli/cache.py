@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BISECT = "bisect"
+SOLUTIONS = "solutions"
 PARTS = {
     "store": "upstream's objects",
+    SOLUTIONS: "how conflicts were solved, in the store",
     "build": "sources and build folders",
     "ccache": "compiled in a sandbox",
     "models": "models made to test and measure with",
@@ -40,14 +42,15 @@ def cache(app: App, *, parts: tuple[str, ...]) -> int:
     patchctl cache --free build
     """
     wanted = list(PARTS) if "all" in parts else list(dict.fromkeys(parts))
-    freed = {part: _size(app.cache / part) for part in wanted}
-    busy = [name for part in wanted for name in (_free_bisects if part == BISECT else _free)(app.cache / part)]
+    freed = {part: _size_of(app, part) for part in wanted}
+    free = {BISECT: _free_bisects, SOLUTIONS: _free_solutions}
+    busy = [name for part in wanted for name in free.get(part, _free)(app.cache / part)]
     if "all" in parts:
         busy += _free_ledger(app)
     for part, size in freed.items():
         app.ui.say(f"freed {part}: {_shown(size)}")
     if not wanted:
-        sizes = {part: _size(app.cache / part) for part in PARTS}
+        sizes = {part: _size_of(app, part) for part in PARTS}
         app.ui.say(str(app.cache))
         for line in table([[part, _shown(size), PARTS[part]] for part, size in sizes.items()]):
             app.ui.say(line)
@@ -63,6 +66,25 @@ def _files(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             yield path
+
+
+def _size_of(app: App, part: str) -> int:
+    return sum(map(_size, _solutions(app.cache / part))) if part == SOLUTIONS else _size(app.cache / part)
+
+
+def _solutions(place: Path) -> list[Path]:
+    """Return the folders in which stores keep how conflicts were solved; ``place`` would be the part's own."""
+    return sorted((place.parent / "store").glob("*/rr-cache"))
+
+
+def _free_solutions(place: Path) -> list[str]:
+    """Forget how conflicts were solved; worktrees that are open go on with what they have in them."""
+    from patchctl.files import remove_folder
+
+    for folder in _solutions(place):
+        for one in folder.iterdir():
+            remove_folder(one)
+    return []
 
 
 def _size(folder: Path) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from patchctl.cli.common import App, command, stack_argument
+from patchctl.cli.solved import losses_of, tell_losses, tell_recalled
 from patchctl.errors import Code, PatchctlError
 from patchctl.ledger import digest
 
@@ -105,6 +106,7 @@ def _go_on(app: App, name: str, patch: str | None, action: str) -> int:
 
 def _stopped(app: App, name: str, session: Edit, stop: Stop) -> int:
     where = app.workspace.shown(session.worktree.folder)
+    tell_recalled(app, session)
     app.ui.say(f"{stop.patch} conflicts with the change of {session.edited} in {', '.join(stop.paths)}")
     app.ui.say(f"solve it in {where}, then: patchctl edit {name} {session.edited} --continue   (or --skip, --abort)")
     conflicts = list(stop.paths)
@@ -116,15 +118,18 @@ def _stopped(app: App, name: str, session: Edit, stop: Stop) -> int:
 
 def _finished(app: App, session: Edit) -> int:
     where = app.workspace.shown(session.worktree.folder)
+    recalled, losses = tell_recalled(app, session), losses_of(session)
     written = [app.workspace.shown(path) for path in session.finish(app.workspace)]
     for path in written:
         app.ui.say(f"wrote {path}")
     if not written:
         app.ui.say(f"{session.edited} did not change; nothing was written")
+    lost = tell_losses(app, losses)
     for patch_id in session.emptied:
         app.ui.warn(f"{patch_id} brings nothing any more: what is under it has its change; take it out of the stack")
     app.ui.say(f"the stack stands in {where}")
     app.ui.result(
-        {"worktree": where, "edited": session.edited, "stopped_at": None, "conflicts": [], "written": written}
-    )
+        {"worktree": where, "edited": session.edited, "stopped_at": None, "conflicts": [], "recalled": recalled,
+         "lost": lost, "written": written}
+    )  # fmt: skip
     return Code.OK

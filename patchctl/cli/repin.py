@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from patchctl.cli.common import App, command, stack_argument
+from patchctl.cli.solved import losses_of, tell_losses, tell_recalled
 from patchctl.cli.ui import outcome, table
 from patchctl.errors import Code, PatchctlError
 from patchctl.ledger import digest
@@ -204,6 +205,7 @@ class Run:
         where = self.app.workspace.shown(self.folder)
         target = session.note.target(self.app.workspace, session.stack)
         self._show(target, session.note.choices)
+        tell_recalled(self.app, session)
         self.app.ui.say(f"{stop.patch} conflicts in {', '.join(stop.paths)}")
         self.app.ui.say(f"solve it in {where}, then: patchctl repin {self.name} --continue   (or --skip, --abort)")
         found = self._object(target, session.note.choices)
@@ -212,7 +214,10 @@ class Run:
 
     def _finish(self, session: Repin, *, build: bool) -> int:
         target = session.note.target(self.app.workspace, session.stack)
+        tell_recalled(self.app, session)
+        losses = losses_of(session)
         self.written += session.finish(self.app.workspace)
+        tell_losses(self.app, losses)
         if not session.worktree.belongings(session.branch):
             session.worktree.remove()
         return self._settled(target, session.choices, build=build)
@@ -221,9 +226,11 @@ class Run:
         """Remove the worktree; whatever happened, it can be ended."""
         from patchctl.series.session import abandon
 
-        abandon(self.worktree)
-        self.app.ui.say("aborted; the worktree is gone and nothing was written")
-        self.app.ui.result({"aborted": True})
+        aside = abandon(self.worktree)
+        where = None if aside is None else self.app.workspace.shown(aside)
+        left = "the worktree is gone" if where is None else f"what you did is in {where}"
+        self.app.ui.say(f"aborted; {left} and nothing was written")
+        self.app.ui.result({"aborted": True, "aside": where})
         return Code.OK
 
     # --- the new stack is there -----------------------------------------------------------------------------------

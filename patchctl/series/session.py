@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,12 +17,11 @@ from patchctl.errors import Code, PatchctlError
 from patchctl.files import write_atomic
 from patchctl.series.judge import Judge, Outcome
 from patchctl.series.revise import export, write_revision
+from patchctl.series.worktree import Picked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from patchctl.git import Result
     from patchctl.manifest.workspace import Workspace
     from patchctl.series.patch import Patch
     from patchctl.series.sequence import Series, Step
@@ -63,6 +61,18 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Loss:
+    """What a solution loses: files the patch used to change and leaves as they are, files it deletes and did not."""
+
+    untouched: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Return whether anything is lost."""
+        return bool(self.untouched or self.deleted)
+
+
+@dataclass(frozen=True)
 class Stop:
     """A patch that needs a person, and the files in conflict."""
 
@@ -95,7 +105,9 @@ def require_kind(progress: Progress, edited: str, folder: Path) -> None:
 
 
 def abandon(worktree: Worktree, edited: str = "") -> Path | None:
-    """Remove a worktree and the session in it; where none is open and a person worked there, move it aside instead.
+    """Remove a worktree and the session in it; where a person worked there, move it aside instead.
+
+    An edit that is given up goes as a whole, and so does how a conflict at hand was being solved.
 
     Returns where it is then. Raises PatchctlError: exit code 2 when there is none, 9 when another kind of session is
     open there.
@@ -105,15 +117,16 @@ def abandon(worktree: Worktree, edited: str = "") -> Path | None:
         require_kind(progress, edited, worktree.folder)
     elif edited:
         raise PatchctlError(Code.USAGE, f"nothing to abort: no edit of {edited} is open")
-    elif worktree.exists() and _worked_in(worktree):
+    if not edited and worktree.exists() and _worked_in(worktree, at_a_stop=progress is not None):
         return worktree.set_aside()
     worktree.remove()
     return None
 
 
-def _worked_in(worktree: Worktree) -> bool:
+def _worked_in(worktree: Worktree, *, at_a_stop: bool) -> bool:
+    """Return whether a person did more there than solve the conflict that is given up."""
     try:
-        return bool(worktree.belongings(f"patchctl/{worktree.folder.name}"))
+        return bool(worktree.put_there() if at_a_stop else worktree.belongings(f"patchctl/{worktree.folder.name}"))
     except PatchctlError:
         return True  # the store it borrowed from is gone, so nobody can tell
 
@@ -130,6 +143,7 @@ class Session:
         self.store = series.store
         self.patches = {patch.id: patch for patch in series.stack}
         self.branch = f"patchctl/{release}"
+        self.recalled: list[str] = []  # solved as they had been before, without a person
 
     # --- state ----------------------------------------------------------------------------------------------------
 
@@ -206,9 +220,16 @@ class Session:
         return self._go_on(progress)
 
     def _take_over(self, progress: Progress, patch_id: str) -> Progress:
-        """Take what lies in the worktree as the patch at hand."""
-        tree = self.worktree.hand_over(self.worktree.solved_tree(), progress.head)
-        return self._solved(progress, self.patches[patch_id], tree)
+        """Take what lies in the worktree as the patch at hand; a solution that loses a part is not remembered.
+
+        Raises PatchctlError (exit code 9) when what is checked out does not stand on the patches before.
+        """
+        patch = self.patches[patch_id]
+        self.worktree.first_after(progress.head)
+        tree = self.worktree.hand_over(self.worktree.solved_tree(progress.head), progress.head)
+        if tree != self.store.repo.tree_of(progress.head) and not self._loss(progress.head, tree, patch):
+            self.worktree.remember()
+        return self._solved(progress, patch, tree)
 
     def _solved(self, progress: Progress, patch: Patch, tree: str) -> Progress:
         if tree == self.store.repo.tree_of(progress.head):
@@ -243,7 +264,9 @@ class Session:
             if step.outcome is not Outcome.CONFLICT:
                 progress = self._advance(self._applied(progress, patch, step), step.commit)
                 continue
-            if self._conflict(progress, patch):
+            picked = self._conflict(progress, patch)
+            if picked is not Picked.OPEN:
+                self.recalled += [patch.id] if picked is Picked.RECALLED else []
                 progress = self._take_over(progress, patch.id)
                 continue
             self._keep(replace(progress, stopped=patch.id))
@@ -251,8 +274,8 @@ class Session:
         self.worktree.reset(progress.head)
         return None
 
-    def _conflict(self, progress: Progress, patch: Patch) -> bool:
-        """Put the conflict into the worktree; returns whether it was solved before and is solved again."""
+    def _conflict(self, progress: Progress, patch: Patch) -> Picked:
+        """Put the conflict into the worktree; returns whether it is open there."""
         both = Judge(self.store.repo, lambda _: None).preimage_and_postimage(
             patch, self.store.repo.tree_of(progress.head)
         )
@@ -281,19 +304,25 @@ class Session:
         """Write what else the end of the session changes and return the files."""
         return []
 
-    def lost(self) -> dict[str, list[str]]:
-        """Return the files that solved patches used to change and no longer do, though they are there, sorted."""
+    def losses(self) -> dict[str, Loss]:
+        """Return by id what the new revisions of solved patches lose, without those that lose nothing."""
         found = {
-            patch_id: self._lost(commit, self.patches[patch_id].revision.paths)
+            patch_id: self._loss(f"{commit}^", commit, self.patches[patch_id])
             for patch_id, commit in self._open().solved.items()
+            if patch_id in self.patches and patch_id != self.edited
         }
-        return {patch_id: paths for patch_id, paths in found.items() if paths}
+        return {patch_id: loss for patch_id, loss in found.items() if loss}
 
-    def _lost(self, commit: str, paths: Sequence[str]) -> list[str]:
-        repo = self.store.repo
-        changed = repo.run("diff-tree", "-r", "-z", "--name-only", "--no-commit-id", commit)
-        there = repo.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, "--", *paths)
-        return sorted(_names(there).intersection(paths) - _names(changed))
+    def _loss(self, before: str, after: str, patch: Patch) -> Loss:
+        repo, paths = self.store.repo, patch.revision.paths
+        listed = repo.run("diff-tree", "-r", "-z", "--name-status", "--no-renames", before, after).fields()
+        changed = dict(zip(listed[1::2], listed[::2], strict=True))
+        there = repo.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", before, "--", *paths).fields()
+        goes = {change.old_path for change in patch.revision.changes if change.new_path != change.old_path}
+        return Loss(
+            untouched=tuple(sorted(set(there).intersection(paths) - changed.keys())),
+            deleted=tuple(sorted(path for path, how in changed.items() if how == "D" and path not in goes)),
+        )
 
     def _revisions(self, progress: Progress) -> dict[str, bytes]:
         """Return the new revision of each patch that was solved."""
@@ -306,7 +335,3 @@ class Session:
             if patch_id not in progress.skipped:
                 applied.append(made[patch_id] if patch_id in made else self.patches[patch_id].content)
         return made
-
-
-def _names(listed: Result) -> set[str]:
-    return {os.fsdecode(name) for name in listed.stdout.split(b"\0") if name}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import itertools
 import re
 import time
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 AT_WORK = "patchctl-at-work"
 PATIENCE = 3.0  # seconds that a git whose patchctl was killed may need to end
 MARKER = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
+
+
+class Picked(enum.Enum):
+    """How a pick ended: without a conflict, with one that was solved as it had been before, with one that is open."""
+
+    WHOLE = enum.auto()
+    RECALLED = enum.auto()
+    OPEN = enum.auto()
 
 
 class Worktree:
@@ -112,14 +121,18 @@ class Worktree:
             self.git("update-ref", "HEAD", commit)
         (self.folder / ".git" / "CHERRY_PICK_HEAD").unlink(missing_ok=True)
 
-    def pick(self, commit: str) -> bool:
-        """Apply ``commit`` on top of what is there, without committing; returns whether nothing is left to solve.
-
-        What was solved before in the same way is solved again (rerere).
-        """
+    def pick(self, commit: str) -> Picked:
+        """Apply ``commit`` on what is there, without committing; what was solved before is solved again (rerere)."""
         with self._at_work():
             done = self.git("cherry-pick", "--no-commit", "--allow-empty", commit, accept=(0, 1))
-        return done.status == 0 or not self.unmerged()
+        if done.status == 0:
+            return Picked.WHOLE
+        return Picked.OPEN if self.unmerged() else Picked.RECALLED
+
+    def remember(self) -> None:
+        """Keep how the conflicts at hand were solved, for the next time they come."""
+        with self._at_work():
+            self.git("rerere")
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -179,6 +192,14 @@ class Worktree:
         own = [] if self.store.repo.resolve(head) else [f"commit {head[:9]}"]
         return [*self.changes(), *own, *(ref for ref in refs if ref != f"refs/heads/{branch}")]
 
+    def put_there(self) -> list[str]:
+        """Return what a person put there beside solving a conflict: new files, changes of others, commits of theirs."""
+        open_ones = set(self.unmerged())
+        changed = [path for path in self.git("diff-files", "-z", "--name-only").fields() if path not in open_ones]
+        new = self.git("ls-files", "--others", "-z").fields()
+        head = self.head()
+        return [*changed, *new, *([] if self.store.repo.resolve(head) else [f"commit {head[:9]}"])]
+
     def changes(self) -> list[str]:
         """Return the paths that differ from the commit checked out, new and ignored files included."""
         words = ("--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignored")
@@ -189,19 +210,20 @@ class Worktree:
             raise PatchctlError(Code.ENVIRONMENT, f"{why}; move what is yours, then --abort") from error
         return [line[3:] for line in listed]
 
-    def solved_tree(self, *, take_new: bool = False) -> str:
+    def solved_tree(self, commit: str, *, take_new: bool = False) -> str:
         """Return the tree of what lies in the worktree, once every conflict is solved; ``take_new``: new files too.
 
-        Raises PatchctlError (exit code 4) naming what is not solved: conflict markers, conflicts that have none, and
-        new files that nobody added (leftovers of a merge tool would become part of the patch).
+        Raises PatchctlError (exit code 4) naming what is not solved: conflict markers that ``commit`` has not, added to
+        the index or not, conflicts without markers, and new files that nobody added (leftovers of a merge tool would
+        become part of the patch).
         """
         self._require_decided(take_new=take_new)
-        marked = [path for path in self.unmerged() if self._has_markers(path)]
+        changed = self.git("diff-index", "-z", "--name-only", "--no-renames", commit).fields()
+        marked = [path for path in changed if self._has_markers(path) and not self._had_markers(path, commit)]
         if marked:
             raise PatchctlError(Code.CONFLICT, f"conflict markers are left in {', '.join(marked)} ({self.folder})")
         with self._at_work():
             self.git("add", "--all" if take_new else "--update", "--", ".")
-            self.git("rerere")
         return self.git("write-tree", "--missing-ok").text()
 
     def _require_decided(self, *, take_new: bool) -> None:
@@ -232,6 +254,10 @@ class Worktree:
     def _has_markers(self, path: str) -> bool:
         file = self.folder / path
         return file.is_file() and MARKER.search(file.read_bytes()) is not None
+
+    def _had_markers(self, path: str, commit: str) -> bool:
+        before = self.git("cat-file", "blob", f"{commit}:{path}", accept=(0, 128))
+        return before.status == 0 and MARKER.search(before.stdout) is not None
 
     def hand_over(self, tree: str, commit: str) -> str:
         """Bring a tree made here on ``commit``, and all that is new in it, into the store; returns its id."""

@@ -152,6 +152,11 @@ def test_what_was_solved_once_is_solved_again(in_conflict: World, work: Path, pa
     ran = patchctl("apply", "s", cwd=in_conflict.workspace)
     assert ran.code == 0, ran
     assert made.read_bytes() == first
+    assert "two is solved as it was before; to do it anew: --abort, patchctl cache --free solutions" in ran.stdout
+    made.unlink()
+    assert patchctl("apply", "s", "--abort", cwd=in_conflict.workspace).code == 0
+    assert patchctl("cache", "--free", "solutions", cwd=in_conflict.workspace).code == 0
+    assert patchctl("apply", "s", cwd=in_conflict.workspace).code == 4
 
 
 def test_a_solution_may_add_files_whatever_a_person_ignores_elsewhere(
@@ -211,8 +216,65 @@ def test_a_solution_that_loses_a_file_of_the_patch_is_told(world: World, work: P
     ran = patchctl("apply", "s", "--continue", "--json", cwd=world.workspace)
     assert ran.code == 0, ran
     # What is not there at all, as after a rename upstream, is seen in the patch; what is there and left alone is not.
-    assert json.loads(ran.stdout)["lost"] == {"two": ["notes.md"]}
+    assert json.loads(ran.stdout)["lost"] == {"two": {"untouched": ["notes.md"], "deleted": []}}
     assert "two: its new revision leaves notes.md as it was; the one before changed it" in ran.stderr
+    # It is asked for again, not taken from memory.
+    (world.patches("two") / "b2.patch").unlink()
+    shutil.rmtree(work)
+    assert patchctl("apply", "s", cwd=world.workspace).code == 4
+
+
+def test_a_solution_that_deletes_a_file_is_told(in_conflict: World, work: Path, patchctl: Patchctl) -> None:
+    in_conflict.stack("one", "two", "three")
+    assert patchctl("apply", "s", "--abort", cwd=in_conflict.workspace).code == 0
+    assert patchctl("apply", "s", cwd=in_conflict.workspace).code == 4
+    solve(work)
+    (work / "notes.md").unlink()
+    ran = patchctl("apply", "s", "--continue", cwd=in_conflict.workspace)
+    assert (ran.code, "two: its new revision deletes notes.md; the one before did not" in ran.stderr) == (0, True), ran
+
+
+def test_markers_that_were_added_with_git_are_markers_still(in_conflict: World, work: Path, patchctl: Patchctl) -> None:
+    git("-C", work, "add", "-A")
+    ran = patchctl("apply", "s", "--continue", cwd=in_conflict.workspace)
+    assert (ran.code, "conflict markers are left in engine.c" in ran.stderr) == (4, True), ran
+    assert not (in_conflict.patches("two") / "b2.patch").exists()
+    solve(work)
+    assert patchctl("apply", "s", "--continue", cwd=in_conflict.workspace).code == 0
+
+
+def test_markers_that_upstream_has_are_no_conflict(world: World, work: Path, patchctl: Patchctl) -> None:
+    shown = {29: "<<<<<<< as git writes it"}
+    world.commit({"engine.c": text({15: "theirs", **shown})})
+    world.stack("two")
+    assert patchctl("apply", "s", cwd=world.workspace).code == 4
+    (work / "engine.c").write_text(text({15: "both", **shown}))
+    ran = patchctl("apply", "s", "--continue", cwd=world.workspace)
+    assert (ran.code, ran.stderr) == (0, "")
+
+
+def test_a_worktree_that_went_back_with_git_is_told(in_conflict: World, work: Path, patchctl: Patchctl) -> None:
+    """Else the patch would take back the one before it."""
+    git("-C", work, "reset", "-q", "--hard", "HEAD~1")
+    ran = patchctl("apply", "s", "--continue", cwd=in_conflict.workspace)
+    assert (ran.code, "does not stand on" in ran.stderr) == (9, True), ran
+    assert not (in_conflict.patches("two") / "b2.patch").exists()
+    assert patchctl("apply", "s", "--abort", cwd=in_conflict.workspace).code == 0
+    assert patchctl("apply", "s", cwd=in_conflict.workspace).code == 4
+
+
+@pytest.mark.parametrize("deed", ["new file", "other file"])
+def test_what_is_not_of_the_conflict_outlives_an_abort(
+    deed: str, in_conflict: World, work: Path, patchctl: Patchctl
+) -> None:
+    (work / ("mine.txt" if deed == "new file" else "notes.md")).write_text("mine\n")
+    ran = patchctl("apply", "s", "--abort", cwd=in_conflict.workspace)
+    assert (ran.code, ran.stdout) == (0, "aborted; what you did is in work/s.aside-1\n")
+    aside = work.with_name("s.aside-1")
+    assert (aside / ("mine.txt" if deed == "new file" else "notes.md")).read_text() == "mine\n"
+    assert patchctl("apply", "s", cwd=in_conflict.workspace).code == 4
+    solve(work)
+    assert patchctl("apply", "s", "--abort", cwd=in_conflict.workspace).stdout == "aborted; the worktree is gone\n"
 
 
 def test_skip_leaves_out_the_patch_and_what_needs_it(in_conflict: World, work: Path, patchctl: Patchctl) -> None:
