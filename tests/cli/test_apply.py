@@ -203,6 +203,8 @@ def test_a_solution_that_leaves_nothing_counts_as_upstreams(in_conflict: World, 
     assert not (in_conflict.patches("two") / "b2.patch").exists()
     assert show(work, "log", "--format=%s", "-3").splitlines() == ["four it", "three it", "one it"]
     assert "two: nothing is left of it here, so no revision was written" in ran.stderr
+    shutil.rmtree(work)
+    assert patchctl("apply", "s", cwd=in_conflict.workspace).code == 4, "nobody wants that remembered"
 
 
 def test_a_solution_that_loses_a_file_of_the_patch_is_told(world: World, work: Path, patchctl: Patchctl) -> None:
@@ -221,7 +223,7 @@ def test_a_solution_that_loses_a_file_of_the_patch_is_told(world: World, work: P
     # It is asked for again, not taken from memory.
     (world.patches("two") / "b2.patch").unlink()
     shutil.rmtree(work)
-    assert patchctl("apply", "s", cwd=world.workspace).code == 4
+    assert "two conflicts in engine.c\n" in patchctl("apply", "s", cwd=world.workspace).stdout
 
 
 def test_a_solution_that_deletes_a_file_is_told(in_conflict: World, work: Path, patchctl: Patchctl) -> None:
