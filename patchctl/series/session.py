@@ -227,7 +227,7 @@ class Session:
         patch = self.patches[patch_id]
         self.worktree.first_after(progress.head)
         tree = self.worktree.hand_over(self.worktree.solved_tree(progress.head), progress.head)
-        if tree != self.store.repo.tree_of(progress.head) and not self._loss(progress.head, tree, patch):
+        if not self._loss(progress.head, tree, patch):
             self.worktree.remember()
         return self._solved(progress, patch, tree)
 
