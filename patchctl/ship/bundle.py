@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SUFFIX = ".tar.gz"
 SOURCE = "src"
 LIMIT = 8 * 2**30  # bytes of an unpacked bundle; llama.cpp's tree has 0.1
+OPENING = 3.0  # seconds that another patchctl is given to open the same bundle
 
 
 def commit_date(store: Store, commit: str) -> int:
@@ -142,7 +143,7 @@ def open_bundle(path: Path, cache: Path, show: Callable[[int], None] = lambda _a
     facts = parse(archive.read_manifest(path), path, BundleFacts, BUNDLE)
     with disk_errors():
         slot = cache / "build" / digest("bundle", archive.sha256_of(path))[:12]
-    with locked(slot.with_suffix(".lock"), f"the bundle {path.name}"):
+    with locked(slot.with_suffix(".lock"), f"the bundle {path.name}", wait=OPENING):
         if not _is_intact(slot, facts):
             _unpack(path, slot, facts, show)
     return _read(path, slot, facts)
