@@ -97,9 +97,8 @@ def _skipped(before: Progress | None, session: Session) -> list[str]:
 
 def _emptied(before: Progress | None, session: Session) -> list[str]:
     """Return the patch that was solved to nothing: no revision of it is written."""
-    after = session.progress()
-    solved = before is not None and before.stopped and after is not None and before.stopped not in after.solved
-    return [before.stopped] if before is not None and solved else []
+    stopped, after = before.stopped if before else "", session.progress()
+    return [stopped] if stopped and after and stopped not in after.solved else []
 
 
 def _report(
@@ -127,7 +126,7 @@ def _report(
              "skipped": list(skipped), "emptied": list(emptied), "recalled": recalled, "lost": {}, "written": []}
         )  # fmt: skip
         return Code.CONFLICT
-    losses = losses_of(session)
+    losses = losses_of(session)  # once it is finished, nobody can tell
     written = [app.workspace.shown(path) for path in _finish(app, session)]
     for path in written:
         app.ui.say(f"wrote {path}")

@@ -11,6 +11,7 @@ import pytest
 from tests.demo.built import copied_demo
 from tests.series.vanish import each_step
 from tests.series.world import World, text
+from tests.upstreams.maker import git
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -283,6 +284,18 @@ def test_what_is_solved_to_nothing_retires(world: World, patchctl: Patchctl) -> 
     assert (again.code, again.stderr, actions(again)["clash"]) == (0, "", "retire")
 
 
+def test_markers_that_were_added_are_told_and_what_is_yours_outlives_an_abort(world: World, patchctl: Patchctl) -> None:
+    run(world, patchctl, "hard", *to_tip(world))
+    work = world.workspace / "work" / "hard~repin"
+    git("-C", work, "add", "-A")
+    ran = run(world, patchctl, "hard", "--continue", *QUICK)
+    assert (ran.code, "conflict markers are left" in ran.stderr) == (4, True), ran
+    (work / "mine.txt").write_text("mine\n")
+    ran = run(world, patchctl, "hard", "--abort", "--json")
+    assert json.loads(ran.stdout) == {"schema_version": 1, "aborted": True, "aside": "work/hard~repin.aside-1"}
+    assert (work.with_name("hard~repin.aside-1") / "mine.txt").is_file()
+
+
 def test_ended_with_abort_nothing_was_written(world: World, patchctl: Patchctl) -> None:
     before = files(world)
     run(world, patchctl, "hard", *to_tip(world))
@@ -301,6 +314,7 @@ def test_what_was_solved_once_is_solved_again(world: World, patchctl: Patchctl) 
         (world.workspace / "stacks" / name).unlink()
     ran = run(world, patchctl, "hard", *to_tip(world))
     assert ran.code == 0, ran
+    assert "clash is solved as it was before" in ran.stdout
     assert set(outcomes(world, patchctl, "b3").values()) == {"clean"}
 
 
